@@ -1,0 +1,2 @@
+//! The `affluent` program.
+fn main() {}

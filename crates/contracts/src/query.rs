@@ -1,0 +1,103 @@
+//! The query engine behind a trait: plans first, so that readers can be counted, then runs.
+
+use crate::batches::Batches;
+use crate::sql::Sql;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use model::{Result, TableName};
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counts rows while they pass.
+#[derive(Debug, Default)]
+pub struct RowCounter {
+    rows: AtomicU64,
+}
+
+impl RowCounter {
+    /// Adds rows.
+    pub fn add(&self, rows: usize) {
+        self.rows.fetch_add(rows as u64, Ordering::Relaxed);
+    }
+
+    /// Rows so far.
+    pub fn rows(&self) -> u64 {
+        self.rows.load(Ordering::Relaxed)
+    }
+}
+
+/// A stream that queries read by name.
+#[derive(Debug, Clone)]
+pub struct PlanInput {
+    /// The name in SQL.
+    pub name: String,
+    /// Its columns.
+    pub schema: SchemaRef,
+}
+
+/// One named query; later steps read it by its name.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// The name in SQL of later steps.
+    pub name: String,
+    /// The query, over inputs, earlier steps and lake tables.
+    pub sql: Sql,
+    /// Counts the rows it gives, when asked for.
+    pub counter: Option<Arc<RowCounter>>,
+}
+
+/// A tree of named queries, of which the last is wanted.
+#[derive(Debug, Clone)]
+pub struct PlanRequest {
+    /// Streams.
+    pub inputs: Vec<PlanInput>,
+    /// Queries in order; each is read by later ones. Not empty.
+    pub steps: Vec<Step>,
+    /// Values of `$name`.
+    pub params: BTreeMap<String, Value>,
+    /// Versions of lake tables; a table that is not here is read at its newest.
+    pub tables: BTreeMap<TableName, u64>,
+    /// Partitions to aim for.
+    pub partitions: usize,
+}
+
+/// Where a column comes from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct ColumnOrigin {
+    /// An input or a lake table.
+    pub relation: String,
+    /// Its column.
+    pub column: String,
+}
+
+/// For each output column, what it is made from.
+pub type Lineage = Vec<(String, Vec<ColumnOrigin>)>;
+
+/// A planned query.
+#[async_trait]
+pub trait Planned: Send {
+    /// Columns of the result, in canonical types.
+    fn schema(&self) -> SchemaRef;
+
+    /// How often each input is read, in the order of the request. 0 means not at all.
+    fn reads(&self) -> Vec<usize>;
+
+    /// Column lineage, from the plan.
+    fn lineage(&self) -> Lineage;
+
+    /// The plan for people: logical, then physical where there is one.
+    async fn explain(&self) -> Result<String>;
+
+    /// Starts it: for each input as many readers as [`Planned::reads`] says.
+    async fn execute(self: Box<Self>, inputs: Vec<Vec<Batches>>) -> Result<Batches>;
+}
+
+/// Plans and runs queries.
+#[async_trait]
+pub trait QueryEngine: Send + Sync {
+    /// Plans a tree of queries: names, types and permissions are checked here.
+    async fn plan(&self, request: PlanRequest) -> Result<Box<dyn Planned>>;
+}

@@ -1,0 +1,17 @@
+//! The words of the project: names, types, problems and stored documents.
+
+pub mod codes;
+pub mod connection;
+pub mod name;
+pub mod pipeline;
+pub mod problem;
+pub mod project;
+pub mod run;
+pub mod secret;
+pub mod types;
+pub mod yaml;
+
+pub use name::{Name, TableName, lake_column_names};
+pub use problem::{Code, Fault, Problem, Result};
+pub use secret::Secret;
+pub use types::DataType;

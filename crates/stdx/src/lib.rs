@@ -1,0 +1,7 @@
+//! Batteries missing from the standard library. Depends on nothing of ours.
+
+pub mod clock;
+pub mod durable;
+pub mod hash;
+pub mod retry;
+pub mod text;
