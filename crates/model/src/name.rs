@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(
             names,
             [
-                "no_commande",
+                "n_commande",
                 "prix_ttc",
                 "deja_vu",
                 "id",
