@@ -16,6 +16,9 @@ pub struct Batches {
     pub schema: SchemaRef,
     /// The partitions; at least one.
     pub partitions: Vec<BatchStream>,
+    /// Whether each partition is sorted by `_file`, `_row`. What needs that order then need not
+    /// sort or wait.
+    pub in_origin_order: bool,
 }
 
 impl Batches {
@@ -24,7 +27,14 @@ impl Batches {
         if partitions.is_empty() {
             partitions.push(stream::empty().boxed());
         }
-        Self { schema, partitions }
+        Self { schema, partitions, in_origin_order: false }
+    }
+
+    /// Says that each partition is sorted by `_file`, `_row`.
+    #[must_use]
+    pub fn sorted_by_origin(mut self) -> Self {
+        self.in_origin_order = true;
+        self
     }
 
     /// Rows that are in memory already, in one partition.

@@ -23,7 +23,7 @@ pub use batches::{BatchStream, Batches};
 pub use context::Context;
 pub use module::{Build, Entry, Example, InputPorts, Kind, RowLaw};
 pub use operator::{Operator, OperatorModule, OperatorRequest};
-pub use query::{PlanInput, PlanRequest, Planned, QueryEngine, RowCounter, Step};
+pub use query::{ParamValue, PlanInput, PlanRequest, Planned, QueryEngine, RowCounter, Step};
 pub use rejects::{Reject, RejectError, RejectSink};
 pub use relational::{Check, Inputs, NamedInput, Relation, Relational, Routing, Severity};
 pub use sink::{Prepared, Sink, SinkModule, SinkRequest, Target};

@@ -4,7 +4,7 @@ use crate::batches::Batches;
 use crate::sql::Sql;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use model::{Result, TableName};
+use model::{DataType, Result, TableName};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -36,6 +36,19 @@ pub struct PlanInput {
     pub name: String,
     /// Its columns.
     pub schema: SchemaRef,
+    /// Whether each partition is sorted by `_file`, `_row`.
+    pub in_origin_order: bool,
+    /// Bytes to expect at most, where known; decides how joins are done.
+    pub bytes: Option<u64>,
+}
+
+/// The value of a `$parameter`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ParamValue {
+    /// Its type.
+    pub data_type: DataType,
+    /// Its value: a JSON scalar, dates and instants as ISO texts.
+    pub value: Value,
 }
 
 /// One named query; later steps read it by its name.
@@ -57,7 +70,7 @@ pub struct PlanRequest {
     /// Queries in order; each is read by later ones. Not empty.
     pub steps: Vec<Step>,
     /// Values of `$name`.
-    pub params: BTreeMap<String, Value>,
+    pub params: BTreeMap<String, ParamValue>,
     /// Versions of lake tables; a table that is not here is read at its newest.
     pub tables: BTreeMap<TableName, u64>,
     /// Partitions to aim for.
