@@ -37,6 +37,17 @@ macro_rules! expr {
     };
 }
 
+/// Makes a [`Fragment`] that is no expression by itself: `piece!("{} DESC NULLS LAST", column)`.
+#[macro_export]
+macro_rules! piece {
+    ($template:literal $(, $fragment:expr)* $(,)?) => {
+        $crate::sql::Fragment::template(
+            $template,
+            &[$($crate::sql::ToFragment::to_fragment(&$fragment)),*],
+        )
+    };
+}
+
 /// A piece of a template, already safe: rendered from a tree, quoted or escaped.
 #[derive(Debug, Clone)]
 pub struct Fragment(String);
@@ -52,6 +63,10 @@ pub struct Text<'a>(pub &'a str);
 /// Expressions or columns separated by commas.
 #[derive(Debug, Clone)]
 pub struct List<T>(pub Vec<T>);
+
+/// Fragments with a constant text between them, such as `" UNION ALL "`.
+#[derive(Debug, Clone)]
+pub struct Joined<T>(pub Vec<T>, pub &'static str);
 
 /// `expression AS "name"`.
 #[derive(Debug, Clone)]
@@ -146,6 +161,13 @@ impl<T: ToFragment> ToFragment for List<T> {
     }
 }
 
+impl<T: ToFragment> ToFragment for Joined<T> {
+    fn to_fragment(&self) -> Fragment {
+        let items: Vec<String> = self.0.iter().map(|item| item.to_fragment().0).collect();
+        Fragment(items.join(self.1))
+    }
+}
+
 impl<T: ToFragment + ?Sized> ToFragment for &T {
     fn to_fragment(&self) -> Fragment {
         (**self).to_fragment()
@@ -163,6 +185,19 @@ fn fill(template: &'static str, fragments: &[Fragment]) -> String {
     }
     assert!(fragments.next().is_none(), "a template has a {{}} for each fragment");
     text
+}
+
+impl Fragment {
+    /// Fills a constant template; see [`piece!`](crate::piece!). It is parsed with the query or
+    /// expression that it becomes a part of.
+    pub fn template(template: &'static str, fragments: &[Self]) -> Self {
+        Self(fill(template, fragments))
+    }
+
+    /// No text: a clause that is left out.
+    pub const fn none() -> Self {
+        Self(String::new())
+    }
 }
 
 impl Sql {
@@ -254,7 +289,25 @@ impl Expr {
     pub fn columns(&self) -> BTreeSet<String> {
         let mut columns = Columns::default();
         let _ = self.0.visit(&mut columns);
-        columns.names
+        columns.paths.iter().filter_map(|path| path.last().cloned()).collect()
+    }
+
+    /// Columns as the expression writes them: `["a"]`, `["orders", "a"]`, `["address", "city"]`.
+    pub fn references(&self) -> BTreeSet<Vec<String>> {
+        let mut columns = Columns::default();
+        let _ = self.0.visit(&mut columns);
+        columns.paths
+    }
+
+    /// Whether names in the expression need not be columns of the input: it has a subquery or
+    /// a lambda.
+    pub fn has_own_names(&self) -> bool {
+        self.0.visit(&mut OwnNames).is_break()
+    }
+
+    /// The syntax tree.
+    pub fn tree(&self) -> &ast::Expr {
+        &self.0
     }
 }
 
@@ -353,7 +406,7 @@ impl Visitor for Parameters {
 
 #[derive(Default)]
 struct Columns {
-    names: BTreeSet<String>,
+    paths: BTreeSet<Vec<String>>,
 }
 
 impl Visitor for Columns {
@@ -362,14 +415,31 @@ impl Visitor for Columns {
     fn pre_visit_expr(&mut self, expr: &ast::Expr) -> ControlFlow<()> {
         match expr {
             ast::Expr::Identifier(ident) => {
-                self.names.insert(normal(ident));
+                self.paths.insert(vec![normal(ident)]);
             }
             ast::Expr::CompoundIdentifier(parts) => {
-                self.names.extend(parts.last().map(normal));
+                self.paths.insert(parts.iter().map(normal).collect());
             }
             _ => {}
         }
         ControlFlow::Continue(())
+    }
+}
+
+struct OwnNames;
+
+impl Visitor for OwnNames {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _query: &Query) -> ControlFlow<()> {
+        ControlFlow::Break(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &ast::Expr) -> ControlFlow<()> {
+        match expr {
+            ast::Expr::Lambda(_) | ast::Expr::Named { .. } => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
     }
 }
 
@@ -394,6 +464,22 @@ mod tests {
         assert!(Sql::parse("select 1 into t").is_err());
         assert!(Expr::parse("a, b").is_err());
         assert!(Expr::parse("a) or (1=1").is_err());
+    }
+
+    #[test]
+    fn pieces_are_parsed_with_their_query() {
+        let sort = piece!("{} DESC", Ident("a b"));
+        let sql = sql!("SELECT 1 ORDER BY {}{}", List(vec![sort]), Fragment::none()).unwrap();
+        assert_eq!(sql.to_string(), r#"SELECT 1 ORDER BY "a b" DESC"#);
+        assert!(sql!("SELECT {}", piece!("FROM")).is_err());
+    }
+
+    #[test]
+    fn references_keep_their_qualifiers() {
+        let expr = Expr::parse("Orders.a + b * address.city").unwrap();
+        assert_eq!(expr.columns().len(), 3);
+        assert!(expr.references().contains(&vec!["orders".to_owned(), "a".to_owned()]));
+        assert!(Expr::parse("a > (select max(a) from t)").unwrap().has_own_names());
     }
 
     #[test]
