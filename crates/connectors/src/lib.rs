@@ -1,1 +1,23 @@
-//! connectors
+//! Sources and sinks: files, lake tables, databases, services, and rows made on the spot.
+
+pub mod files;
+pub mod lake;
+pub mod misc;
+pub mod settings;
+pub mod storage;
+
+use contracts::Entry;
+
+/// Every source and sink, family after family.
+pub fn all() -> Vec<Entry> {
+    let families: &[&[Entry]] = &[files::ALL, lake::ALL, misc::ALL];
+    families.concat()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn modules_hold_to_the_rules() {
+        contracts::testing::check(&super::all());
+    }
+}

@@ -24,6 +24,8 @@ pub struct Past {
     pub range: Option<Range>,
     /// What the latest run read, for sources that are read as a whole each time.
     pub latest: Vec<Input>,
+    /// Only a sample will be read and nothing recorded: contents need not be hashed.
+    pub sample: bool,
 }
 
 impl Past {

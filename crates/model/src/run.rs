@@ -25,6 +25,12 @@ impl RunId {
         ulid::Ulid::from_string(text).ok().map(|id| Self(id.to_string()))
     }
 
+    /// The instant at which the run was begun, µs since the epoch, to the millisecond.
+    pub fn time_us(&self) -> i64 {
+        let id = ulid::Ulid::from_string(&self.0).unwrap_or_default();
+        i64::try_from(id.timestamp_ms()).unwrap_or(0) * 1000
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,0 +1,6 @@
+//! Files in and files out.
+
+use contracts::Entry;
+
+/// The modules of this family.
+pub const ALL: &[Entry] = &[];
