@@ -1,0 +1,61 @@
+# What people type. Every target says what it does: `make help`.
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+
+# One target folder outside of the checkout, so that fresh clones share what is built.
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/affluent/target
+# The Python of the tests that ask other programs about our tables.
+export AFFLUENT_PYTHON ?= $(HOME)/.cache/affluent/venv/bin/python
+
+# Same features as the whole workspace: see docs/adr/0002-one-feature-set.md.
+PROGRAM := -p app -p pins --bin affluent
+AFFLUENT := $(CARGO_TARGET_DIR)/debug/affluent
+NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
+NEXTEST_PROFILE ?= default
+
+.PHONY: help setup demo test test-long bench lint fmt doc
+
+help: ## Say what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: ## Install what is missing for everything below
+	@scripts/setup build test
+
+demo: ## Build, make sample data, run the sample project end to end
+	@scripts/setup build
+	@scripts/say "building affluent (the first time takes a quarter of an hour or more; then seconds)"
+	@cargo build $(PROGRAM)
+	@$(AFFLUENT) demo $(DEMO_DIR)
+
+test: ## Run every test that CI needs
+	@scripts/setup build test
+ifneq ($(NEXTEST),)
+	cargo nextest run --workspace --profile $(NEXTEST_PROFILE)
+else
+	@scripts/say "cargo-nextest is not installed: cargo test does the same, more slowly"
+	cargo test --workspace --no-fail-fast
+endif
+
+test-long: ## Run the long tests too: every death of the crash harness, the big torture files
+	@scripts/setup build test
+ifneq ($(NEXTEST),)
+	AFFLUENT_LONG_TESTS=1 cargo nextest run --workspace --profile $(NEXTEST_PROFILE)
+else
+	AFFLUENT_LONG_TESTS=1 cargo test --workspace --no-fail-fast
+endif
+
+bench: ## Measure against other tools, in a release build
+	@scripts/setup build test bench
+	cargo build --release $(PROGRAM)
+	cargo run --release -p bench -- $(BENCH)
+
+lint: ## Check format, clippy and the rules of the house
+	@scripts/lint
+
+fmt: ## Format the code
+	cargo fmt --all
+
+doc: ## Build the book, if mdbook is installed
+	@if command -v mdbook >/dev/null; then mdbook build docs; \
+	else echo "mdbook is not installed (cargo install mdbook); the pages are in docs/src"; fi
