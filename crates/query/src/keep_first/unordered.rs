@@ -1,0 +1,218 @@
+//! Rows in no order: split by key, in memory or on disk, and the first of each key is chosen at
+//! the end, part after part.
+
+use super::exec::{Order, Outputs, Prepared, Workshop};
+use super::keys::KeyMap;
+use super::ordered::keep;
+use arrow::array::{RecordBatch, UInt32Array};
+use arrow::compute::take_record_batch;
+use arrow::ipc::CompressionType;
+use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
+use arrow::row::Rows;
+use datafusion::common::{DataFusionError, Result};
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::{SpillFile, SpillWriter};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::stream::{self, Stream, StreamExt, TryStreamExt};
+use std::io::Write;
+use std::sync::Arc;
+use stdx::hash::mix;
+use tokio::sync::mpsc::Receiver;
+
+/// Parts that rows are split into; each has to fit into memory by itself.
+const PARTS: usize = 64;
+
+/// Whatever comes first from any of the receivers.
+fn merge(receivers: Vec<Receiver<Result<Prepared>>>) -> impl Stream<Item = Result<Prepared>> {
+    let streams = receivers.into_iter().map(|receiver| {
+        stream::unfold(receiver, |mut receiver| async move {
+            receiver.recv().await.map(|prepared| (prepared, receiver))
+        })
+        .boxed()
+    });
+    stream::select_all(streams)
+}
+
+/// Chooses the first row of each key.
+pub(super) async fn choose(
+    inputs: Vec<Receiver<Result<Prepared>>>,
+    outputs: &mut Outputs,
+    workshop: &mut Workshop,
+) -> Result<()> {
+    let mut parts = Parts::in_memory();
+    let mut prepared = std::pin::pin!(merge(inputs));
+    while let Some(Prepared { batch, keys, .. }) = prepared.try_next().await? {
+        parts.add(&batch, &keys.hashes, workshop)?;
+    }
+    for part in parts.finish(workshop)? {
+        let batches: Vec<RecordBatch> = part.stream(workshop)?.try_collect().await?;
+        for batch in first_rows(&batches, workshop)? {
+            if !outputs.send(batch).await {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Of each key the first row in the order; among equals the one that came first.
+fn first_rows(batches: &[RecordBatch], workshop: &Workshop) -> Result<Vec<RecordBatch>> {
+    let mut winners: KeyMap<(u32, u32)> = KeyMap::new();
+    let mut marks: Vec<Vec<bool>> =
+        batches.iter().map(|batch| vec![false; batch.num_rows()]).collect();
+    let mut orders: Vec<Option<Rows>> = Vec::with_capacity(batches.len());
+    for (at, batch) in batches.iter().enumerate() {
+        let keys = workshop.encoder.keys(batch)?;
+        orders.push(match workshop.encoder.order(batch)? {
+            Order::Rows(rows) => Some(rows),
+            Order::Sorted(..) | Order::None => None,
+        });
+        for row in 0..batch.num_rows() {
+            let place = (at as u32, row as u32);
+            let Some(winner) = winners.insert(keys.key(row), keys.hashes[row], place) else {
+                marks[at][row] = true;
+                continue;
+            };
+            let (rival_at, rival_row) = (winner.0 as usize, winner.1 as usize);
+            let is_earlier = match (&orders[at], &orders[rival_at]) {
+                (Some(own), Some(rival)) => own.row(row) < rival.row(rival_row),
+                _ => false,
+            };
+            if is_earlier {
+                marks[rival_at][rival_row] = false;
+                marks[at][row] = true;
+                *winner = place;
+            }
+        }
+    }
+    batches.iter().zip(marks).map(|(batch, marks)| keep(batch, marks)).collect()
+}
+
+/// Rows split by the hash of their key.
+pub(super) struct Parts {
+    parts: Vec<Part>,
+    buffered_bytes: usize,
+    /// Buffers are written out at this size when memory is short from the beginning.
+    always_on_disk: bool,
+}
+
+/// One part: what is in memory, and what has been put on disk before it.
+#[derive(Default)]
+pub(super) struct Part {
+    buffered: Vec<RecordBatch>,
+    on_disk: Option<OnDisk>,
+}
+
+/// Rows in a temporary file, as an Arrow IPC stream.
+struct OnDisk {
+    file: Arc<dyn SpillFile>,
+    writer: StreamWriter<Box<dyn SpillWriter>>,
+}
+
+impl OnDisk {
+    fn create(workshop: &Workshop) -> Result<Self> {
+        let file = workshop.runtime.disk_manager.create_tmp_file("KeepFirst")?;
+        let options =
+            IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME))?;
+        let schema = workshop.spill.schema();
+        let writer = StreamWriter::try_new_with_options(file.open_writer()?, schema, options)?;
+        Ok(Self { file, writer })
+    }
+
+    fn finish(mut self) -> Result<Arc<dyn SpillFile>> {
+        self.writer.finish()?;
+        self.writer.get_mut().flush().map_err(DataFusionError::IoError)?;
+        self.writer.get_mut().finish()?;
+        Ok(self.file)
+    }
+}
+
+/// Rows of the overflow are gathered up to this size before they are written.
+const OVERFLOW_BUFFER_BYTES: usize = 16 << 20;
+
+impl Parts {
+    pub(super) fn in_memory() -> Self {
+        let parts = (0..PARTS).map(|_| Part::default()).collect();
+        Self { parts, buffered_bytes: 0, always_on_disk: false }
+    }
+
+    pub(super) fn on_disk() -> Self {
+        Self { always_on_disk: true, ..Self::in_memory() }
+    }
+
+    /// Adds the rows of a batch, each to the part of its hash.
+    pub(super) fn add(
+        &mut self,
+        batch: &RecordBatch,
+        hashes: &[u64],
+        workshop: &mut Workshop,
+    ) -> Result<()> {
+        let mut rows: Vec<Vec<u32>> = vec![Vec::new(); PARTS];
+        for (row, hash) in hashes.iter().enumerate() {
+            // Other bits than those that choose a table inside of a set.
+            rows[mix(*hash) as usize % PARTS].push(row as u32);
+        }
+        for (part, rows) in self.parts.iter_mut().zip(rows) {
+            if rows.is_empty() {
+                continue;
+            }
+            let piece = take_record_batch(batch, &UInt32Array::from(rows))?;
+            let bytes = piece.get_array_memory_size();
+            self.buffered_bytes += bytes;
+            part.buffered.push(piece);
+        }
+        let too_much = match self.always_on_disk {
+            true => self.buffered_bytes > OVERFLOW_BUFFER_BYTES,
+            false => workshop.reservation.try_resize(self.buffered_bytes).is_err(),
+        };
+        if too_much { self.write_out(workshop) } else { Ok(()) }
+    }
+
+    fn write_out(&mut self, workshop: &mut Workshop) -> Result<()> {
+        for part in &mut self.parts {
+            part.write_out(workshop)?;
+        }
+        self.buffered_bytes = 0;
+        workshop.reservation.free();
+        Ok(())
+    }
+
+    /// The parts; nothing is added any more.
+    pub(super) fn finish(&mut self, workshop: &mut Workshop) -> Result<Vec<Part>> {
+        let on_disk = self.parts.iter().any(|part| part.on_disk.is_some());
+        if on_disk {
+            self.write_out(workshop)?;
+        }
+        Ok(std::mem::take(&mut self.parts))
+    }
+}
+
+impl Part {
+    fn write_out(&mut self, workshop: &Workshop) -> Result<()> {
+        if self.buffered.is_empty() {
+            return Ok(());
+        }
+        let schema = Arc::clone(workshop.spill.schema());
+        let batch = arrow::compute::concat_batches(&schema, &self.buffered)?;
+        self.buffered.clear();
+        let on_disk = match &mut self.on_disk {
+            Some(on_disk) => on_disk,
+            none => none.insert(OnDisk::create(workshop)?),
+        };
+        Ok(on_disk.writer.write(&batch)?)
+    }
+
+    /// The rows in the order in which they came.
+    pub(super) fn stream(self, workshop: &Workshop) -> Result<SendableRecordBatchStream> {
+        let schema = Arc::clone(workshop.spill.schema());
+        let written = self.on_disk.map(OnDisk::finish).transpose()?;
+        let in_memory = stream::iter(self.buffered.into_iter().map(Ok));
+        Ok(match written {
+            Some(file) => {
+                let on_disk = workshop.spill.read_spill_as_stream(file, None)?;
+                Box::pin(RecordBatchStreamAdapter::new(schema, on_disk.chain(in_memory)))
+            }
+            None => Box::pin(RecordBatchStreamAdapter::new(schema, in_memory)),
+        })
+    }
+}

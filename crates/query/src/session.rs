@@ -1,0 +1,208 @@
+//! The session a plan is made in: our functions, our nodes, limits, and nothing that writes.
+
+use crate::count::{Count, CountExec};
+use crate::engine::LakeTables;
+use crate::functions::wrap;
+use crate::keep_first::{KeepFirst, KeepFirstExec, KeepFirstRule};
+use async_trait::async_trait;
+use contracts::function::ScalarFunction;
+use datafusion::catalog::{CatalogProvider, MemoryCatalogProviderList, SchemaProvider, Session};
+use datafusion::catalog::{CatalogProviderList, TableProvider};
+use datafusion::common::{DataFusionError, Result};
+use datafusion::execution::context::QueryPlanner;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::{LogicalPlan, UserDefinedLogicalNode};
+use datafusion::optimizer::Optimizer;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
+use datafusion::prelude::SessionConfig;
+use model::{Name, TableName};
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+
+/// The catalogue everything is in.
+const CATALOG: &str = "affluent";
+/// The schema of inputs and steps; lake tables have their zone's.
+const LOCAL: &str = "local";
+
+/// What a session is made of.
+pub(crate) struct SessionParts<'a> {
+    pub(crate) runtime: Arc<RuntimeEnv>,
+    pub(crate) functions: &'a [ScalarFunction],
+    pub(crate) lake: Option<Arc<dyn LakeTables>>,
+    pub(crate) versions: BTreeMap<TableName, u64>,
+    pub(crate) local: HashMap<String, Arc<dyn TableProvider>>,
+    pub(crate) partitions: usize,
+    pub(crate) hash_joins: bool,
+}
+
+/// Makes the session.
+pub(crate) fn session(parts: SessionParts<'_>) -> SessionState {
+    let catalogs = MemoryCatalogProviderList::new();
+    let catalog = Catalog {
+        local: Arc::new(Local { tables: parts.local }),
+        lake: parts.lake,
+        versions: parts.versions,
+    };
+    catalogs.register_catalog(CATALOG.to_owned(), Arc::new(catalog));
+    let mut rules = Optimizer::new().rules;
+    // Before DISTINCT ON is turned into first_value() over every column.
+    rules.insert(0, Arc::new(KeepFirstRule));
+    let mut state = SessionStateBuilder::new()
+        .with_default_features()
+        .with_config(config(parts.partitions, parts.hash_joins))
+        .with_runtime_env(parts.runtime)
+        .with_catalog_list(Arc::new(catalogs))
+        .with_optimizer_rules(rules)
+        .with_query_planner(Arc::new(Planner))
+        .with_file_formats(Vec::new())
+        .with_table_factories(HashMap::new())
+        .build();
+    for function in parts.functions {
+        use datafusion::execution::FunctionRegistry;
+        // The names are ours, so nothing of DataFusion's is replaced without intent.
+        let _ = state.register_udf(wrap(*function));
+    }
+    state
+}
+
+fn config(partitions: usize, hash_joins: bool) -> SessionConfig {
+    let mut config = SessionConfig::new()
+        .with_default_catalog_and_schema(CATALOG, LOCAL)
+        .with_create_default_catalog_and_schema(false)
+        .with_information_schema(false)
+        .with_target_partitions(partitions.max(1))
+        .with_batch_size(8192);
+    let options = config.options_mut();
+    options.sql_parser.dialect = datafusion::config::Dialect::PostgreSQL;
+    options.sql_parser.map_string_types_to_utf8view = true;
+    options.optimizer.prefer_hash_join = hash_joins;
+    options.execution.time_zone = Some("UTC".to_owned());
+    options.execution.parquet.pushdown_filters = true;
+    options.execution.parquet.reorder_filters = true;
+    options.execution.parquet.schema_force_view_types = true;
+    config
+}
+
+struct Catalog {
+    local: Arc<Local>,
+    lake: Option<Arc<dyn LakeTables>>,
+    versions: BTreeMap<TableName, u64>,
+}
+
+impl fmt::Debug for Catalog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Catalog")
+    }
+}
+
+impl CatalogProvider for Catalog {
+    fn schema_names(&self) -> Vec<String> {
+        vec![LOCAL.to_owned()]
+    }
+
+    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        if name == LOCAL {
+            return Some(Arc::clone(&self.local) as Arc<dyn SchemaProvider>);
+        }
+        let zone = Name::new(name).ok()?;
+        let lake = Arc::clone(self.lake.as_ref()?);
+        Some(Arc::new(Zone { zone, lake, versions: self.versions.clone() }))
+    }
+}
+
+#[derive(Debug)]
+struct Local {
+    tables: HashMap<String, Arc<dyn TableProvider>>,
+}
+
+#[async_trait]
+impl SchemaProvider for Local {
+    fn table_names(&self) -> Vec<String> {
+        self.tables.keys().cloned().collect()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        Ok(self.tables.get(name).cloned())
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.tables.contains_key(name)
+    }
+}
+
+struct Zone {
+    zone: Name,
+    lake: Arc<dyn LakeTables>,
+    versions: BTreeMap<TableName, u64>,
+}
+
+impl fmt::Debug for Zone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Zone({})", self.zone)
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for Zone {
+    fn table_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        let (name, asked) = crate::at_version::split(name);
+        let Ok(table) = Name::new(name) else { return Ok(None) };
+        let table = TableName { zone: self.zone.clone(), table };
+        let version = asked.or_else(|| self.versions.get(&table).copied());
+        let found = self.lake.provider(&table, version).await;
+        found.map_err(|problem| DataFusionError::External(Box::new(problem)))
+    }
+
+    fn table_exist(&self, _: &str) -> bool {
+        true
+    }
+}
+
+#[derive(Debug)]
+struct Planner;
+
+#[async_trait]
+impl QueryPlanner for Planner {
+    async fn create_physical_plan(
+        &self,
+        plan: &LogicalPlan,
+        session: &dyn Session,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(OwnNodes)])
+            .create_physical_plan(plan, session)
+            .await
+    }
+}
+
+struct OwnNodes;
+
+#[async_trait]
+impl ExtensionPlanner for OwnNodes {
+    async fn plan_extension(
+        &self,
+        planner: &dyn PhysicalPlanner,
+        node: &dyn UserDefinedLogicalNode,
+        _logical_inputs: &[&LogicalPlan],
+        physical_inputs: &[Arc<dyn ExecutionPlan>],
+        session: &dyn Session,
+        planning: &PhysicalPlanningContext,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let [input] = physical_inputs else { return Ok(None) };
+        if let Some(count) = node.as_any().downcast_ref::<Count>() {
+            return Ok(Some(Arc::new(CountExec::new(count, Arc::clone(input)))));
+        }
+        if let Some(keep) = node.as_any().downcast_ref::<KeepFirst>() {
+            let exec = KeepFirstExec::plan(keep, input, planner, session, planning)?;
+            return Ok(Some(Arc::new(exec)));
+        }
+        Ok(None)
+    }
+}
