@@ -108,7 +108,18 @@ impl ToFragment for TableName {
 
 impl ToFragment for Expr {
     fn to_fragment(&self) -> Fragment {
-        Fragment(format!("({self})"))
+        use ast::Expr as E;
+        let is_closed = matches!(
+            *self.0,
+            E::Identifier(_)
+                | E::CompoundIdentifier(_)
+                | E::Value(_)
+                | E::Function(_)
+                | E::Nested(_)
+                | E::Case { .. }
+                | E::Cast { kind: ast::CastKind::Cast, .. }
+        );
+        Fragment(if is_closed { self.to_string() } else { format!("({self})") })
     }
 }
 
@@ -132,7 +143,7 @@ impl ToFragment for u64 {
 
 impl ToFragment for i64 {
     fn to_fragment(&self) -> Fragment {
-        Fragment(format!("({self})"))
+        Fragment(if *self < 0 { format!("({self})") } else { self.to_string() })
     }
 }
 
