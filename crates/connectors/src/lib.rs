@@ -1,5 +1,6 @@
 //! Sources and sinks: files, lake tables, databases, services, and rows made on the spot.
 
+pub mod databases;
 pub mod files;
 pub mod lake;
 pub mod misc;
@@ -10,7 +11,7 @@ use contracts::Entry;
 
 /// Every source and sink, family after family.
 pub fn all() -> Vec<Entry> {
-    let families: &[&[Entry]] = &[files::ALL, lake::ALL, misc::ALL];
+    let families: &[&[Entry]] = &[files::ALL, lake::ALL, misc::ALL, databases::ALL];
     families.concat()
 }
 

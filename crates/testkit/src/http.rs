@@ -1,6 +1,6 @@
 //! A small scripted HTTP server: one closure answers, and may hang, drip, flood or cut the line.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -286,6 +286,7 @@ fn answer(stream: &mut TcpStream, reply: &Reply, stopped: &AtomicBool) -> std::i
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Read;
 
     #[test]
     fn a_request_comes_in_and_an_answer_goes_out() {

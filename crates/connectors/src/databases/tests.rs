@@ -1,0 +1,1 @@
+//! Databases against private servers.
