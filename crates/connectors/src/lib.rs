@@ -6,6 +6,8 @@ pub mod lake;
 pub mod misc;
 pub mod settings;
 pub mod storage;
+#[cfg(test)]
+mod testing;
 
 use contracts::Entry;
 

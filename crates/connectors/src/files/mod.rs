@@ -1,6 +1,18 @@
 //! Files in and files out.
 
+mod config;
+mod discover;
+mod find;
+pub mod json;
+mod landing;
+pub mod parquet;
+mod source;
+#[cfg(test)]
+mod tests;
+
 use contracts::Entry;
 
+pub use config::{FileConfig, Land, ReadMode};
+
 /// The modules of this family.
-pub const ALL: &[Entry] = &[];
+pub const ALL: &[Entry] = &[Entry::source::<json::Json>(), Entry::source::<parquet::Parquet>()];
