@@ -4,6 +4,7 @@ mod conditions;
 mod expressions;
 mod order;
 mod projection;
+mod rejecting;
 mod settings;
 #[cfg(test)]
 mod testing;

@@ -1,8 +1,11 @@
 //! Modules that keep, drop or order rows.
 
 pub mod deduplicate;
+pub mod explode;
 pub mod filter;
 pub mod limit;
+pub mod route;
+pub mod sample;
 pub mod sort;
 
 use contracts::Entry;
@@ -13,4 +16,7 @@ pub const ALL: &[Entry] = &[
     Entry::relational::<deduplicate::Deduplicate>(),
     Entry::relational::<sort::Sort>(),
     Entry::relational::<limit::Limit>(),
+    Entry::relational::<sample::Sample>(),
+    Entry::relational::<route::Route>(),
+    Entry::relational::<explode::Explode>(),
 ];
