@@ -1,11 +1,13 @@
 //! Streams of record batches, always in several partitions so that every core works.
 
+use crate::query::RowCounter;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 use model::Result;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 
 /// One partition: batches in order.
 pub type BatchStream = Pin<Box<dyn Stream<Item = Result<RecordBatch>> + Send>>;
@@ -45,6 +47,27 @@ impl Batches {
     /// No rows.
     pub fn empty(schema: SchemaRef) -> Self {
         Self::new(schema, Vec::new())
+    }
+
+    /// The same rows, counted as they pass.
+    #[must_use]
+    pub fn counted(self, counter: &Arc<RowCounter>) -> Self {
+        self.map_partitions(|partition| {
+            counter.open();
+            let counter = Arc::clone(counter);
+            let end = Arc::clone(&counter);
+            partition
+                .inspect_ok(move |batch| counter.add(batch.num_rows()))
+                .chain(stream::once(async move { end.end() }).filter_map(|()| async { None }))
+                .boxed()
+        })
+    }
+
+    /// Each partition changed by `change`; schema and order stay.
+    #[must_use]
+    pub fn map_partitions(self, change: impl FnMut(BatchStream) -> BatchStream) -> Self {
+        let partitions = self.partitions.into_iter().map(change).collect();
+        Self { partitions, ..self }
     }
 
     /// Reads everything into memory, partition after partition.

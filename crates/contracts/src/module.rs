@@ -6,7 +6,7 @@ use crate::sink::{Sink, SinkModule};
 use crate::source::{Source, SourceModule};
 use crate::sql::Sql;
 use model::yaml::read_value;
-use model::{Problem, Result};
+use model::{Problem, Result, TableName};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -87,6 +87,8 @@ pub enum Build {
 pub trait AnyRelational: Send + Sync {
     /// See [`Relational::ports`].
     fn ports(&self) -> Vec<String>;
+    /// See [`Relational::tables`].
+    fn tables(&self) -> Vec<TableName>;
     /// See [`Relational::facts`].
     fn facts(&self, inputs: &Inputs) -> Result<Vec<(String, Sql)>>;
     /// See [`Relational::query`].
@@ -100,6 +102,10 @@ struct Configured<M: Relational> {
 impl<M: Relational> AnyRelational for Configured<M> {
     fn ports(&self) -> Vec<String> {
         M::ports(&self.config)
+    }
+
+    fn tables(&self) -> Vec<TableName> {
+        M::tables(&self.config)
     }
 
     fn facts(&self, inputs: &Inputs) -> Result<Vec<(String, Sql)>> {

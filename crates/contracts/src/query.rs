@@ -15,9 +15,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug, Default)]
 pub struct RowCounter {
     rows: AtomicU64,
+    streams_opened: AtomicU64,
+    streams_ended: AtomicU64,
 }
 
 impl RowCounter {
+    /// A stream that is counted here has been opened.
+    pub fn open(&self) {
+        self.streams_opened.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A stream that is counted here was read to its end.
+    pub fn end(&self) {
+        self.streams_ended.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether every stream was read to its end, so that the count is final.
+    pub fn is_final(&self) -> bool {
+        let opened = self.streams_opened.load(Ordering::Relaxed);
+        opened > 0 && opened == self.streams_ended.load(Ordering::Relaxed)
+    }
+
     /// Adds rows.
     pub fn add(&self, rows: usize) {
         self.rows.fetch_add(rows as u64, Ordering::Relaxed);
@@ -73,6 +91,8 @@ pub struct PlanRequest {
     pub params: BTreeMap<String, ParamValue>,
     /// Versions of lake tables; a table that is not here is read at its newest.
     pub tables: BTreeMap<TableName, u64>,
+    /// Bytes of the lake tables that are read, as they lie on disk.
+    pub table_bytes: u64,
     /// Partitions to aim for.
     pub partitions: usize,
 }
@@ -97,6 +117,9 @@ pub trait Planned: Send {
 
     /// How often each input is read, in the order of the request. 0 means not at all.
     fn reads(&self) -> Vec<usize>;
+
+    /// Whether each partition of the result is sorted by `_file`, `_row`.
+    async fn in_origin_order(&self) -> Result<bool>;
 
     /// Column lineage, from the plan.
     fn lineage(&self) -> Lineage;

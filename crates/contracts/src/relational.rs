@@ -3,7 +3,7 @@
 use crate::module::{Example, InputPorts, RowLaw};
 use crate::sql::Sql;
 use arrow::datatypes::{Field, SchemaRef};
-use model::{Problem, Result, codes};
+use model::{Problem, Result, TableName, codes};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -29,6 +29,11 @@ pub trait Relational: 'static {
 
     /// Named output ports besides `out` and `rejects`; not empty means there is no `out`.
     fn ports(_config: &Self::Config) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Lake tables that the settings name, besides the inputs.
+    fn tables(_config: &Self::Config) -> Vec<TableName> {
         Vec::new()
     }
 

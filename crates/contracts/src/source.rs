@@ -82,6 +82,12 @@ pub trait Source: Send + Sync {
     /// are read. With no inputs the schema should still be as good as can be known.
     async fn read(&self, context: &Context, request: ReadRequest) -> Result<Batches>;
 
+    /// The lake table and version that these inputs are, where they are nothing else: then queries
+    /// read the table in place instead of a stream of it.
+    fn view(&self, _inputs: &[Input]) -> Option<(model::TableName, u64)> {
+        None
+    }
+
     /// Lake tables this source reads, for the order of pipelines and stages.
     fn tables(&self) -> Vec<model::TableName> {
         Vec::new()
