@@ -11,7 +11,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
-use futures::StreamExt;
+use futures::stream::{self, StreamExt, TryStreamExt};
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -150,11 +150,13 @@ impl ExecutionPlan for CountExec {
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let counter = Arc::clone(&self.counter);
-        let rows = self.input.execute(partition, context)?.inspect(move |batch| {
-            if let Ok(batch) = batch {
-                counter.add(batch.num_rows());
-            }
-        });
+        counter.open();
+        let end = Arc::clone(&counter);
+        let rows = self
+            .input
+            .execute(partition, context)?
+            .inspect_ok(move |batch| counter.add(batch.num_rows()))
+            .chain(stream::once(async move { end.end() }).filter_map(|()| async { None }));
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
     }
 

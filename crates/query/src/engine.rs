@@ -55,8 +55,10 @@ impl DataFusionEngine {
 
     /// Hash joins are faster, but their build side cannot spill: they are for inputs that
     /// certainly fit.
-    fn hash_joins_fit(&self, inputs: &[PlanInput]) -> bool {
-        let total = inputs.iter().try_fold(0u64, |sum, input| Some(sum + input.bytes?));
+    fn hash_joins_fit(&self, inputs: &[PlanInput], table_bytes: u64) -> bool {
+        // Columns on disk are compressed, four to one or so.
+        let tables = table_bytes.saturating_mul(4);
+        let total = inputs.iter().try_fold(tables, |sum, input| Some(sum + input.bytes?));
         total.is_some_and(|bytes| bytes.saturating_mul(4) < self.memory_bytes as u64)
     }
 }
@@ -80,7 +82,7 @@ impl QueryEngine for DataFusionEngine {
                 versions: request.tables.clone(),
                 local: local.clone(),
                 partitions: request.partitions,
-                hash_joins: self.hash_joins_fit(&request.inputs),
+                hash_joins: self.hash_joins_fit(&request.inputs, request.table_bytes),
             })
         };
         let mut last = None;

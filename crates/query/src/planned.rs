@@ -73,6 +73,10 @@ impl Planned for PlannedQuery {
         self.reads.clone()
     }
 
+    async fn in_origin_order(&self) -> Result<bool> {
+        Ok(keeps_origin_order(&self.physical().await?))
+    }
+
     fn lineage(&self) -> Lineage {
         lineage::of(&self.logical)
     }

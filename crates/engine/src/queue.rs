@@ -1,0 +1,187 @@
+//! A queue of batches between two tasks that spills to disk instead of growing.
+
+use crate::blocks::{Block, BlockFile};
+use arrow::array::RecordBatch;
+use contracts::BatchStream;
+use futures::stream::{self, StreamExt};
+use model::{Problem, Result};
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+
+/// Batches that wait in memory per queue.
+const BATCHES_MAX: usize = 8;
+/// Bytes that wait in memory per queue.
+const BYTES_MAX: usize = 16 << 20;
+
+/// One producer's end and one reader's end of a queue share this.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    spill: PathBuf,
+    state: Mutex<State>,
+    readable: Notify,
+    /// Told whenever the reader has taken something or has gone.
+    drained: Arc<Notify>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    memory: VecDeque<RecordBatch>,
+    bytes: usize,
+    on_disk: VecDeque<Block>,
+    file: Option<BlockFile>,
+    ended: bool,
+    problem: Option<Problem>,
+    reader_gone: bool,
+}
+
+impl Queue {
+    /// A queue that spills below `spill`; `drained` is told when there is room again.
+    pub(crate) fn new(spill: PathBuf, drained: Arc<Notify>) -> Self {
+        Self { spill, state: Mutex::default(), readable: Notify::new(), drained }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether more would have to go to disk.
+    pub(crate) fn is_full(&self) -> bool {
+        let state = self.state();
+        !state.reader_gone
+            && (state.memory.len() >= BATCHES_MAX
+                || state.bytes >= BYTES_MAX
+                || !state.on_disk.is_empty())
+    }
+
+    /// Whether nobody will read any more.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.state().reader_gone
+    }
+
+    /// Adds a batch; on disk when memory is full. Never waits.
+    pub(crate) fn push(&self, batch: &RecordBatch) -> Result<()> {
+        let full = self.is_full();
+        let mut state = self.state();
+        if state.reader_gone {
+            return Ok(());
+        }
+        if full {
+            if state.file.is_none() {
+                state.file = Some(BlockFile::create(&self.spill)?);
+            }
+            let block = state.file.as_mut().map(|file| file.append(batch)).transpose()?;
+            state.on_disk.extend(block);
+        } else {
+            state.bytes += batch.get_array_memory_size();
+            state.memory.push_back(batch.clone());
+        }
+        drop(state);
+        self.readable.notify_one();
+        Ok(())
+    }
+
+    /// No more batches will come.
+    pub(crate) fn end(&self) {
+        self.state().ended = true;
+        self.readable.notify_one();
+    }
+
+    /// No more batches will come, because of `problem`.
+    pub(crate) fn fail(&self, problem: Problem) {
+        let mut state = self.state();
+        state.problem = Some(problem);
+        state.ended = true;
+        drop(state);
+        self.readable.notify_one();
+    }
+
+    /// Ends the queue with a problem, unless it has ended properly.
+    pub(crate) fn close(&self, problem: impl FnOnce() -> Problem) {
+        if !self.state().ended {
+            self.fail(problem());
+        }
+    }
+
+    fn pop(&self) -> Option<Result<RecordBatch>> {
+        let mut state = self.state();
+        if let Some(batch) = state.memory.pop_front() {
+            state.bytes = state.bytes.saturating_sub(batch.get_array_memory_size());
+            return Some(Ok(batch));
+        }
+        if let Some(block) = state.on_disk.pop_front() {
+            let batch = state.file.as_ref().map(|file| file.read(block));
+            if state.on_disk.is_empty() {
+                // The disk space is given back; a later lag begins a new file.
+                state.file = None;
+            }
+            return batch;
+        }
+        state.problem.take().map(Err)
+    }
+
+    /// Waits for the next batch. None after the last.
+    async fn next(&self) -> Option<Result<RecordBatch>> {
+        loop {
+            let waiting = self.readable.notified();
+            if let Some(batch) = self.pop() {
+                self.drained.notify_waiters();
+                return Some(batch);
+            }
+            if self.state().ended {
+                return None;
+            }
+            waiting.await;
+        }
+    }
+}
+
+/// The reader's end; when it is dropped the producer need not bother any more.
+struct Reader {
+    queue: Arc<Queue>,
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let mut state = self.queue.state();
+        state.reader_gone = true;
+        state.memory.clear();
+        state.on_disk.clear();
+        state.file = None;
+        drop(state);
+        self.queue.drained.notify_waiters();
+    }
+}
+
+/// The rows of the queue. To be called once.
+pub(crate) fn read(queue: Arc<Queue>) -> BatchStream {
+    let reader = Reader { queue };
+    stream::unfold(reader, |reader| async move {
+        let batch = reader.queue.next().await?;
+        Some((batch, reader))
+    })
+    .boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use contracts::rows;
+    use futures::TryStreamExt;
+
+    #[tokio::test]
+    async fn a_lagging_reader_gets_everything_in_order_from_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let queue = Arc::new(Queue::new(dir.path().to_owned(), Arc::default()));
+        let reader = read(Arc::clone(&queue));
+        for number in 0..50 {
+            queue.push(&rows::read(&format!("{{\"n\": {number}}}")).unwrap()).unwrap();
+        }
+        assert!(queue.is_full());
+        queue.end();
+        let batches: Vec<_> = reader.try_collect().await.unwrap();
+        let expected: String = (0..50).map(|n| format!("{{\"n\":{n}}}\n")).collect();
+        assert_eq!(rows::write(&batches).unwrap(), expected);
+    }
+}

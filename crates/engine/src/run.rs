@@ -1,0 +1,458 @@
+//! Runs a pipeline exactly once: fixes what it reads, resumes what is unfinished, records the end.
+
+use crate::graph::{Graph, Module};
+use crate::progress::{Event, Listener};
+use crate::stage::{Attempt, Counters, named_tables};
+use contracts::journal::{JournaledRun, RunJournal};
+use contracts::{Context, ParamValue, Past, QueryEngine};
+use model::run::{Committed, Input, NodeReport, Outcome, RunEvent, RunId, RunKind, RunRecord};
+use model::{DataType, Name, Problem, Result, TableName, codes};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use stdx::clock::Clock;
+
+/// What runs pipelines.
+pub struct Engine {
+    /// The surroundings.
+    pub context: Context,
+    /// Plans and runs queries.
+    pub query: Arc<dyn QueryEngine>,
+    /// Keeps run records.
+    pub journal: Arc<dyn RunJournal>,
+    /// Hears what happens.
+    pub listener: Arc<dyn Listener>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// What is asked of a run.
+#[derive(Debug, Clone, Default)]
+pub struct RunOptions {
+    /// Values of parameters.
+    pub params: BTreeMap<String, Value>,
+    /// The environment, if one was chosen.
+    pub environment: Option<Name>,
+    /// Read everything again and overwrite.
+    pub full_refresh: bool,
+    /// Fail when more rows are rejected.
+    pub rejects_max: Option<u64>,
+}
+
+/// What a run did.
+#[derive(Debug, Clone)]
+pub struct RunSummary {
+    /// The run.
+    pub run: RunId,
+    /// Whether an earlier attempt had begun it.
+    pub resumed: bool,
+    /// Numbers per node, in topological order; implicit sinks left out.
+    pub nodes: Vec<(Name, NodeReport)>,
+    /// What was committed, in order.
+    pub commits: Vec<(Name, Committed)>,
+    /// Why it failed; empty when it did not.
+    pub problems: Vec<Problem>,
+}
+
+impl Engine {
+    /// Finishes an unfinished run of the pipeline, then runs what is new. No summary means that
+    /// there was nothing to do.
+    pub async fn run(
+        &self,
+        graph: Graph,
+        documents: &str,
+        options: &RunOptions,
+    ) -> Result<Vec<RunSummary>> {
+        let graph = Arc::new(graph);
+        let pipeline = &graph.pipeline.name;
+        let _lock = self.journal.lock(pipeline)?;
+        let mut summaries = Vec::new();
+        let runs = self.journal.runs(pipeline)?;
+        if let Some(unfinished) = runs.last().filter(|run| !is_over(run)) {
+            if self.is_outdated(unfinished, documents) {
+                self.give_up(unfinished)?;
+            } else {
+                let summary = self.resume(&graph, unfinished, options).await?;
+                let failed = !summary.problems.is_empty();
+                summaries.push(summary);
+                if failed {
+                    return Ok(summaries);
+                }
+            }
+        }
+        let runs = self.journal.runs(pipeline)?;
+        let record = self.new_record(&graph, documents, options, &runs).await;
+        match record.map_err(|problem| problem.in_pipeline(pipeline))? {
+            Some(record) => {
+                self.journal.begin(&record)?;
+                summaries.push(self.attempt(&graph, record, &[], false, options).await?);
+            }
+            None => {
+                let last = runs.last();
+                let documents_changed = last.is_some_and(|run| run.record.documents != documents);
+                let pipeline = pipeline.clone();
+                self.listener.on(Event::NothingNew { pipeline, documents_changed });
+            }
+        }
+        Ok(summaries)
+    }
+
+    /// A run that has committed nothing and was planned from other documents is planned anew.
+    fn is_outdated(&self, run: &JournaledRun, documents: &str) -> bool {
+        let committed = run.events.iter().any(|event| matches!(event, RunEvent::Committed { .. }));
+        run.record.documents != documents && !committed
+    }
+
+    fn give_up(&self, run: &JournaledRun) -> Result<()> {
+        let event = RunEvent::Finished {
+            time_us: self.clock.now_us(),
+            outcome: Outcome::Abandoned,
+            nodes: BTreeMap::new(),
+            problems: Vec::new(),
+        };
+        self.journal.append(&run.record.pipeline, &run.record.run, &event)
+    }
+
+    async fn resume(
+        &self,
+        graph: &Arc<Graph>,
+        run: &JournaledRun,
+        options: &RunOptions,
+    ) -> Result<RunSummary> {
+        self.attempt(graph, run.record.clone(), &run.events, true, options).await
+    }
+
+    /// The record of a new run, or none when there is nothing new.
+    async fn new_record(
+        &self,
+        graph: &Arc<Graph>,
+        documents: &str,
+        options: &RunOptions,
+        runs: &[JournaledRun],
+    ) -> Result<Option<RunRecord>> {
+        let mut is_new = options.full_refresh;
+        let mut inputs = BTreeMap::new();
+        for node in &graph.nodes {
+            let Module::Source(source) = &node.module else { continue };
+            let past = past(&node.id, runs, options.full_refresh);
+            let discovery = source
+                .discover(&self.context, &past)
+                .await
+                .map_err(|problem| problem.in_node(&node.id))?;
+            for text in discovery.remarks {
+                self.listener.on(Event::Remark { node: node.id.clone(), text });
+            }
+            is_new |= discovery.is_new;
+            inputs.insert(node.id.clone(), discovery.inputs);
+        }
+        let tables = self.pin_tables(graph).await?;
+        let latest = runs.iter().rev().find(|run| succeeded(run));
+        let has_sources = !inputs.is_empty();
+        let tables_moved = latest.is_none_or(|run| run.record.tables != tables);
+        is_new |= tables_moved && (!tables.is_empty() || !has_sources);
+        // What reads nothing at all is run once per version of its documents.
+        is_new |= !has_sources && latest.is_none_or(|run| run.record.documents != documents);
+        if !is_new {
+            return Ok(None);
+        }
+        let now_us = self.clock.now_us();
+        let run = RunId::generate(now_us);
+        Ok(Some(RunRecord {
+            run,
+            pipeline: graph.pipeline.name.clone(),
+            documents: documents.to_owned(),
+            params: fill_params(graph, &options.params)?,
+            time_us: now_us,
+            kind: if options.full_refresh { RunKind::FullRefresh } else { RunKind::Normal },
+            inputs,
+            tables,
+            facts: BTreeMap::new(),
+            environment: options.environment.clone(),
+        }))
+    }
+
+    /// Versions of the lake tables that are read and that no sink above the reader writes.
+    async fn pin_tables(&self, graph: &Graph) -> Result<BTreeMap<TableName, u64>> {
+        let mut pinned = BTreeMap::new();
+        for at in 0..graph.nodes.len() {
+            if matches!(graph.nodes[at].module, Module::Source(_)) {
+                continue;
+            }
+            for table in named_tables(graph, at) {
+                let written_before = graph.nodes.iter().enumerate().any(|(sink, node)| {
+                    node.table().as_ref() == Some(&table) && !graph.reaches(at, sink)
+                });
+                if written_before {
+                    continue;
+                }
+                if let Some(info) = self.context.tables.describe(&table, None).await? {
+                    pinned.insert(table, info.version);
+                }
+            }
+        }
+        Ok(pinned)
+    }
+
+    /// One attempt at a run whose record is durable.
+    async fn attempt(
+        &self,
+        graph: &Arc<Graph>,
+        record: RunRecord,
+        events: &[RunEvent],
+        resumed: bool,
+        options: &RunOptions,
+    ) -> Result<RunSummary> {
+        let (pipeline, run) = (record.pipeline.clone(), record.run.clone());
+        self.listener.on(Event::RunStarted {
+            pipeline: pipeline.clone(),
+            run: run.clone(),
+            resumed,
+        });
+        let write = |event: &RunEvent| self.journal.append(&pipeline, &run, event);
+        let process = std::process::id();
+        write(&RunEvent::Started { time_us: self.clock.now_us(), process })?;
+        let mut attempt = self.begin(graph, record, events, options)?;
+        let mut problems = Vec::new();
+        let result = self.go(&mut attempt, &write, &mut problems).await;
+        problems.extend(result.err());
+        let problems: Vec<Problem> =
+            problems.into_iter().map(|problem| problem.in_pipeline(&pipeline)).collect();
+        let outcome = if problems.is_empty() { Outcome::Succeeded } else { Outcome::Failed };
+        let nodes = attempt.report();
+        write(&RunEvent::Finished {
+            time_us: self.clock.now_us(),
+            outcome,
+            nodes: nodes.iter().cloned().collect(),
+            problems: problems.iter().map(Problem::to_stored).collect(),
+        })?;
+        self.listener
+            .on(Event::RunEnded { pipeline: pipeline.clone(), problems: problems.clone() });
+        let committed = attempt.committed.iter();
+        let commits =
+            committed.map(|(at, commit)| (graph.nodes[*at].id.clone(), commit.clone())).collect();
+        Ok(RunSummary { run: run.clone(), resumed, nodes, commits, problems })
+    }
+
+    fn begin(
+        &self,
+        graph: &Arc<Graph>,
+        record: RunRecord,
+        events: &[RunEvent],
+        options: &RunOptions,
+    ) -> Result<Attempt> {
+        let mut tables = record.tables.clone();
+        let mut facts = record.facts.clone();
+        let mut committed = BTreeMap::new();
+        for event in events {
+            match event {
+                RunEvent::Fact { key, value } => {
+                    facts.insert(key.clone(), value.clone());
+                }
+                RunEvent::Committed { node, commit } => {
+                    let Ok(at) = graph.find(node) else { continue };
+                    if let (Some(table), Some(version)) = (graph.nodes[at].table(), commit.version)
+                    {
+                        tables.insert(table, version);
+                    }
+                    committed.insert(at, Committed { already: true, ..commit.clone() });
+                }
+                RunEvent::Started { .. } | RunEvent::Pinned { .. } | RunEvent::Finished { .. } => {}
+            }
+        }
+        let params = typed_params(graph, &record)?;
+        Ok(Attempt {
+            counters: graph.nodes.iter().map(|_| Counters::default()).collect(),
+            graph: Arc::clone(graph),
+            record,
+            context: self.context.clone(),
+            query: Arc::clone(&self.query),
+            listener: Arc::clone(&self.listener),
+            params,
+            rejects_max: options.rejects_max,
+            committed,
+            tables,
+            facts,
+            pending: BTreeSet::new(),
+            findings: BTreeMap::new(),
+            spools: Default::default(),
+        })
+    }
+
+    async fn go(
+        &self,
+        attempt: &mut Attempt,
+        write: &(dyn Fn(&RunEvent) -> Result<()> + Send + Sync),
+        problems: &mut Vec<Problem>,
+    ) -> Result<()> {
+        attempt.look_for_commits(write).await?;
+        attempt.pending = attempt.useful();
+        while let Some(outcome) = attempt.next_stage(write).await? {
+            let failed = !outcome.problems.is_empty();
+            problems.extend(outcome.problems);
+            if failed {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Attempt {
+    /// Asks the target of every sink that the journal does not know: a crash may have come between
+    /// the commit and the journal.
+    async fn look_for_commits(
+        &mut self,
+        write: &(dyn Fn(&RunEvent) -> Result<()> + Send + Sync),
+    ) -> Result<()> {
+        let graph = Arc::clone(&self.graph);
+        for (at, node) in graph.nodes.iter().enumerate() {
+            let Module::Sink(sink) = &node.module else { continue };
+            if self.committed.contains_key(&at) {
+                continue;
+            }
+            let request = self.sink_request(at);
+            let found = sink.committed(&self.context, &request).await;
+            let Some(commit) = found.map_err(|problem| problem.in_node(&node.id))? else {
+                continue;
+            };
+            write(&RunEvent::Committed { node: node.id.clone(), commit: commit.clone() })?;
+            if let (Some(table), Some(version)) = (node.table(), commit.version) {
+                self.tables.insert(table, version);
+            }
+            self.committed.insert(at, Committed { already: true, ..commit });
+        }
+        Ok(())
+    }
+
+    /// Nodes from which a sink is reached that has not committed.
+    fn useful(&self) -> BTreeSet<usize> {
+        let mut useful = BTreeSet::new();
+        for at in (0..self.graph.nodes.len()).rev() {
+            let node = &self.graph.nodes[at];
+            let wanted = match node.is_sink() {
+                true => !self.committed.contains_key(&at),
+                false => self.graph.consumers(at).any(|(to, _)| useful.contains(&to)),
+            };
+            if wanted && self.view(at).is_none() {
+                useful.insert(at);
+            }
+        }
+        useful
+    }
+
+    /// Numbers of every node that took part.
+    fn report(&self) -> Vec<(Name, NodeReport)> {
+        let mut reports = Vec::new();
+        for (at, node) in self.graph.nodes.iter().enumerate() {
+            let Some(started) = self.counters[at].started else { continue };
+            if node.is_implicit {
+                continue;
+            }
+            let counters = &self.counters[at];
+            let rows_out = counters.rows_out.rows();
+            let findings = self.findings.get(&at).into_iter().flatten();
+            reports.push((
+                node.id.clone(),
+                NodeReport {
+                    rows_in: self.rows_in(at).map_or(rows_out, |counter| counter.rows()),
+                    rows_out,
+                    rejects: counters.rejects.rows(),
+                    elapsed_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+                    findings: findings
+                        .map(|finding| (finding.check.label.clone(), finding.rows))
+                        .collect(),
+                },
+            ));
+        }
+        reports
+    }
+}
+
+fn is_over(run: &JournaledRun) -> bool {
+    run.events.iter().any(|event| {
+        matches!(event, RunEvent::Finished { outcome: Outcome::Succeeded | Outcome::Abandoned, .. })
+    })
+}
+
+fn succeeded(run: &JournaledRun) -> bool {
+    run.events
+        .iter()
+        .any(|event| matches!(event, RunEvent::Finished { outcome: Outcome::Succeeded, .. }))
+}
+
+fn abandoned(run: &JournaledRun) -> bool {
+    run.events
+        .iter()
+        .any(|event| matches!(event, RunEvent::Finished { outcome: Outcome::Abandoned, .. }))
+}
+
+/// What earlier runs have taken from a source.
+fn past(node: &Name, runs: &[JournaledRun], full: bool) -> Past {
+    let mut past = Past { full, ..Past::default() };
+    for run in runs.iter().filter(|run| !abandoned(run)) {
+        let Some(inputs) = run.record.inputs.get(node) else { continue };
+        for input in inputs {
+            match input {
+                Input::File(arrival) => {
+                    let version = arrival.version.clone();
+                    past.arrivals.insert((arrival.path.clone(), arrival.size, version));
+                }
+                Input::Range(range) => past.range = Some(range.clone()),
+                Input::Table { .. } | Input::Whole { .. } => {}
+            }
+        }
+        if !inputs.is_empty() {
+            past.latest.clone_from(inputs);
+        }
+    }
+    past
+}
+
+/// Parameters of the pipeline with their defaults; unknown ones are refused.
+fn fill_params(graph: &Graph, given: &BTreeMap<String, Value>) -> Result<BTreeMap<String, Value>> {
+    let declared = &graph.pipeline.params;
+    for name in given.keys() {
+        if !declared.keys().any(|known| known.as_str() == name) {
+            let known = declared.keys().map(Name::as_str);
+            let hint = match stdx::text::nearest(name, known.clone()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("its parameters are {}", stdx::text::list(known)),
+            };
+            let fact = format!("pipeline `{}` has no parameter `{name}`", graph.pipeline.name);
+            return Err(Problem::new(&codes::NAME_UNKNOWN, fact).arg("parameter", name).hint(hint));
+        }
+    }
+    let mut filled = BTreeMap::new();
+    for (name, param) in declared {
+        let value = given.get(name.as_str()).or(param.default.as_ref());
+        let Some(value) = value else {
+            let fact = format!("the parameter `{name}` has no value");
+            return Err(Problem::new(&codes::COMMAND_INVALID, fact)
+                .arg("parameter", name)
+                .hint(format!("give one, as in `--param {name}=…`")));
+        };
+        filled.insert(name.to_string(), value.clone());
+    }
+    Ok(filled)
+}
+
+/// Every `$name` that SQL of a run can use.
+fn typed_params(graph: &Graph, record: &RunRecord) -> Result<BTreeMap<String, ParamValue>> {
+    let mut params = BTreeMap::new();
+    for (name, param) in &graph.pipeline.params {
+        let value = record.params.get(name.as_str()).cloned().unwrap_or(Value::Null);
+        let data_type = param.data_type.clone();
+        params.insert(name.to_string(), ParamValue { data_type, value });
+    }
+    let instant = chrono::DateTime::from_timestamp_micros(record.time_us)
+        .ok_or_else(|| Problem::new(&codes::JOURNAL_CORRUPT, "the run's time makes no sense"))?
+        .to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
+    let mut own = |name: &str, data_type: DataType, value: Value| {
+        params.entry(name.to_owned()).or_insert(ParamValue { data_type, value });
+    };
+    own("run_id", DataType::String, json!(record.run));
+    for name in ["run_time", "interval_start", "interval_end"] {
+        own(name, DataType::Timestamp, json!(instant));
+    }
+    Ok(params)
+}
