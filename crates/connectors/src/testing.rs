@@ -10,13 +10,15 @@ use contracts::{
     RejectSink, Source, TableInfo, TableStore, TableWrite, rows,
 };
 use model::connection::Connection;
-use model::run::{Arrival, CommitKey, Committed, Input};
+use model::run::{Arrival, CommitKey, Committed, Input, RunId};
 use model::{Name, Result, TableName};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// A project in a temporary folder.
@@ -91,6 +93,16 @@ impl Project {
 
     pub(crate) async fn rows(&self, source: &dyn Source, inputs: &[Input]) -> Vec<String> {
         rows::sorted(&self.read(source, inputs).await.unwrap()).unwrap()
+    }
+}
+
+/// The key of a commit of a run that began on 2026-01-31 at 23:30 UTC, in Paris the next day.
+pub(crate) fn commit_key() -> CommitKey {
+    CommitKey {
+        workspace: Name::new("test").unwrap(),
+        pipeline: Name::new("sales").unwrap(),
+        node: Name::new("export").unwrap(),
+        run: RunId::parse("01KGB68N600000000000000001").unwrap(),
     }
 }
 
@@ -251,4 +263,59 @@ impl TableStore for FakeTables {
     async fn maintain(&self, _: &TableName, _: Maintenance) -> Result<MaintenanceReport> {
         Ok(MaintenanceReport::default())
     }
+}
+
+/// An S3 server in its own process, killed when dropped.
+pub(crate) struct Moto {
+    child: Child,
+    port: u16,
+}
+
+impl Moto {
+    /// Starts a server with one bucket called `bucket`; none when the program is missing.
+    pub(crate) async fn start() -> Option<Self> {
+        let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+        let usual = home.join(".cache/affluent/venv/bin/moto_server");
+        let program = std::env::var_os("AFFLUENT_MOTO").map_or(usual, PathBuf::from);
+        if !program.is_file() {
+            testkit::skip("moto_server");
+            return None;
+        }
+        let port = testkit::free_port();
+        let child = Command::new(program)
+            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let moto = Self { child, port };
+        let client = reqwest::Client::new();
+        for _ in 0..600 {
+            let answer = client.put(format!("{}/bucket", moto.url())).send().await;
+            if answer.is_ok_and(|answer| answer.status().is_success()) {
+                return Some(moto);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("moto_server does not answer");
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for Moto {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The document of a connection to an S3 server at `url`.
+pub(crate) fn s3_connection(url: &str) -> serde_json::Value {
+    serde_json::json!({
+        "affluent": 1, "kind": "connection", "name": "lake", "type": "s3", "endpoint": url,
+        "access_key": "key", "secret_key": "secret", "allow_http": true,
+    })
 }

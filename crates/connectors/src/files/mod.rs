@@ -5,6 +5,7 @@ mod discover;
 mod find;
 pub mod json;
 mod landing;
+mod output;
 pub mod parquet;
 mod source;
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::storage::{Scheme, blocking, changed, io_problem, open};
 use arrow::datatypes::Schema;
 use async_trait::async_trait;
 use contracts::arrow_types::origin_fields;
-use contracts::{BatchStream, Batches, Context, Discovery, Past, ReadRequest, Source};
+use contracts::{Batches, Context, Discovery, Past, ReadRequest, Source};
 use formats::file::{InputFile, ReadOptions};
 use futures::StreamExt;
 use model::run::{Arrival, Input};
@@ -216,22 +216,15 @@ impl Drop for Pinned {
 fn watch(batches: Batches, pinned: Vec<Pinned>) -> Batches {
     let pinned = Arc::new(pinned);
     let open = Arc::new(AtomicUsize::new(batches.partitions.len()));
-    let partitions = batches.partitions.into_iter().map(|partition| {
+    batches.map_partitions(|partition| {
         let (pinned, open) = (Arc::clone(&pinned), Arc::clone(&open));
         let end = futures::stream::once(async move {
             let is_last = open.fetch_sub(1, Ordering::AcqRel) == 1;
             let result = if is_last { pinned.iter().try_for_each(Pinned::verify) } else { Ok(()) };
             result.err().map(Err)
-        })
-        .filter_map(std::future::ready);
-        let watched: BatchStream = partition.chain(end).boxed();
-        watched
-    });
-    Batches {
-        schema: batches.schema,
-        partitions: partitions.collect(),
-        in_origin_order: batches.in_origin_order,
-    }
+        });
+        partition.chain(end.filter_map(std::future::ready)).boxed()
+    })
 }
 
 fn copy_lost(arrival: &Arrival, landed: &str) -> Problem {

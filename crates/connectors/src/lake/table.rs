@@ -62,17 +62,22 @@ impl Source for TableSource {
     }
 
     async fn read(&self, context: &Context, request: ReadRequest) -> Result<Batches> {
-        let pinned = request.inputs.iter().find_map(|input| match input {
-            Input::Table { table, version } if *table == self.config.table => Some(*version),
-            _ => None,
-        });
-        let Some(version) = pinned else {
+        let Some((_, version)) = self.view(&request.inputs) else {
             let info = describe(context, &self.config.table, self.config.version).await?;
             return Ok(Batches::empty(info.schema));
         };
         let tables = &context.tables;
         let batches = tables.read(&self.config.table, version, request.partitions).await?;
         Ok(limit(batches, request.sample, &request.bytes))
+    }
+
+    fn view(&self, inputs: &[Input]) -> Option<(TableName, u64)> {
+        inputs.iter().find_map(|input| match input {
+            Input::Table { table, version } if *table == self.config.table => {
+                Some((table.clone(), *version))
+            }
+            _ => None,
+        })
     }
 
     fn tables(&self) -> Vec<TableName> {
