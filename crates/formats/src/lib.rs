@@ -1,1 +1,13 @@
-//! formats
+//! Messy files to batches and batches to files.
+
+mod batch;
+pub mod compression;
+pub mod encoding;
+pub mod file;
+mod geojson;
+pub mod json;
+pub mod parquet;
+mod scalar;
+#[cfg(test)]
+mod testing;
+pub mod write;

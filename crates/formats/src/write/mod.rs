@@ -1,0 +1,3 @@
+//! Rows into files: CSV, NDJSON, JSON, Parquet, XLSX, all behind one trait.
+
+pub(crate) mod cells;
