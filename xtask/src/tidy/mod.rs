@@ -5,6 +5,7 @@ mod externals;
 mod features;
 mod floors;
 mod lexer;
+mod links;
 mod ratchet;
 mod source;
 mod words;
@@ -46,6 +47,7 @@ pub(crate) fn check(root: &Path) -> Result<Vec<Finding>> {
     ratchet::check(root, &measured, &mut findings)?;
     words::check(&files, &mut findings);
     changes::check(&files, &mut findings);
+    links::check(&files, &mut findings);
     findings.sort();
     Ok(findings)
 }

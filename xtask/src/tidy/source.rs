@@ -79,7 +79,10 @@ fn modules(path: &str, lexed: &Lexed) -> Vec<String> {
 }
 
 fn is_test_file(path: &str) -> bool {
-    path.ends_with("/tests.rs") || path.contains("/tests/") || path.starts_with("tests/")
+    path.ends_with("/tests.rs")
+        || path.ends_with("/testing.rs")
+        || path.contains("/tests/")
+        || path.starts_with("tests/")
 }
 
 /// The index of the first line of the tests that stand at the end of a file.
