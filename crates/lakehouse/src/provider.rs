@@ -1,0 +1,292 @@
+//! A table at a version as DataFusion sees it: a plain list of Parquet files with statistics.
+
+use crate::errors::from_datafusion;
+use crate::location::Root;
+use crate::statistics;
+use crate::table::{DataFile, Table};
+use crate::values::partition_scalar;
+use crate::writer::below;
+use arrow::array::{ArrayRef, BooleanArray, UInt64Array};
+use arrow::datatypes::{DataType as ArrowType, Field, FieldRef, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::config::TableParquetOptions;
+use datafusion::common::pruning::PruningStatistics;
+use datafusion::common::stats::Precision;
+use datafusion::common::{Column, DFSchema, ScalarValue, Statistics};
+use datafusion::datasource::TableType;
+use datafusion::datasource::file_format::FileFormat;
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::error::Result as DataFusionResult;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use model::{Problem, Result, TableName, codes};
+use object_store::ObjectMeta;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+
+/// A table at a version.
+pub(crate) struct LakeTable {
+    name: TableName,
+    version: u64,
+    url: ObjectStoreUrl,
+    /// Columns in the table's order, and the file's path last where it was asked for.
+    schema: SchemaRef,
+    /// Columns of the files, then those that are constants of a file.
+    scanned: TableSchema,
+    files: Vec<PartitionedFile>,
+}
+
+impl LakeTable {
+    /// All files of the table.
+    pub(crate) fn new(root: &Root, table: &Table) -> Result<Self> {
+        Self::with_files(root, table, table.files()?, None)
+    }
+
+    /// Some files of the table, and their paths in the column `path_column`.
+    pub(crate) fn with_files(
+        root: &Root,
+        table: &Table,
+        files: Vec<DataFile>,
+        path_column: Option<&str>,
+    ) -> Result<Self> {
+        let mut fields: Vec<FieldRef> = table.schema.fields().iter().cloned().collect();
+        if let Some(name) = path_column {
+            fields.push(Arc::new(Field::new(name, ArrowType::Utf8View, false)));
+        }
+        let is_constant = |field: &FieldRef| {
+            table.partition_by.contains(field.name()) || path_column == Some(field.name())
+        };
+        let (constants, stored): (Vec<FieldRef>, Vec<FieldRef>) =
+            fields.iter().cloned().partition(is_constant);
+        let scanned = TableSchema::builder(Arc::new(Schema::new(stored)))
+            .with_table_partition_cols(constants.clone())
+            .build();
+        let files = files
+            .iter()
+            .map(|file| partitioned_file(table, file, &constants, path_column, &scanned))
+            .collect::<Result<_>>()?;
+        let url = ObjectStoreUrl::parse(root.query_url.as_str())
+            .map_err(|error| from_datafusion(&error))?;
+        Ok(Self {
+            name: table.name().clone(),
+            version: table.version(),
+            url,
+            schema: Arc::new(Schema::new(fields)),
+            scanned,
+            files,
+        })
+    }
+
+    /// Files that may hold rows for which all filters are true.
+    fn pruned(&self, state: &dyn Session, filters: &[Expr]) -> Vec<PartitionedFile> {
+        let Some(filter) = conjunction(filters.iter().cloned()) else {
+            return self.files.clone();
+        };
+        let keep = || -> DataFusionResult<Vec<bool>> {
+            let columns = DFSchema::try_from(Arc::clone(&self.schema))?;
+            let filter = state.create_physical_expr(filter, &columns)?;
+            let predicate = PruningPredicateBuilder::new()
+                .with_file_schema(Arc::clone(&self.schema))
+                .try_build(filter)?;
+            predicate.prune(&FileStatistics { table: self })
+        };
+        // A predicate that cannot be used for pruning is still applied to the rows.
+        let keep = keep().unwrap_or_else(|_| vec![true; self.files.len()]);
+        let kept = self.files.iter().zip(keep).filter(|(_, keep)| *keep);
+        kept.map(|(file, _)| file.clone()).collect()
+    }
+
+    fn merged(&self, files: &[PartitionedFile], schema: &SchemaRef) -> Statistics {
+        let statistics = files.iter().filter_map(|file| file.statistics.as_deref());
+        Statistics::try_merge_iter(statistics, schema)
+            .unwrap_or_else(|_| Statistics::new_unknown(schema))
+    }
+}
+
+fn partitioned_file(
+    table: &Table,
+    file: &DataFile,
+    constants: &[FieldRef],
+    path_column: Option<&str>,
+    scanned: &TableSchema,
+) -> Result<PartitionedFile> {
+    let add = &file.add;
+    let value = |field: &FieldRef| -> Result<ScalarValue> {
+        if path_column == Some(field.name()) {
+            return Ok(ScalarValue::Utf8View(Some(add.path.clone())));
+        }
+        let text = add.partition_values.get(field.name()).and_then(Option::as_deref);
+        partition_scalar(text, field.data_type()).ok_or_else(|| {
+            Problem::new(
+                &codes::TABLE_CORRUPT,
+                format!("`{}` has a file with the bad value `{text:?}`", table.name()),
+            )
+            .arg("column", field.name())
+            .arg("file", &add.path)
+        })
+    };
+    let values = constants.iter().map(value).collect::<Result<Vec<_>>>()?;
+    let named: HashMap<String, ScalarValue> =
+        constants.iter().map(|field| field.name().clone()).zip(values.iter().cloned()).collect();
+    let known =
+        statistics::of_log(add.stats.as_deref(), file.bytes(), scanned.table_schema(), &named);
+    let meta = ObjectMeta {
+        location: below(&table.place.folder, &add.path),
+        last_modified: chrono::DateTime::from_timestamp_millis(add.modification_time)
+            .unwrap_or_default(),
+        size: file.bytes(),
+        e_tag: None,
+        version: None,
+    };
+    let mut partitioned = PartitionedFile::new_from_meta(meta).with_partition_values(values);
+    // Set directly: the method would claim that a constant is never null.
+    partitioned.statistics = Some(Arc::new(known));
+    Ok(partitioned)
+}
+
+#[async_trait]
+impl TableProvider for LakeTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        let files = self.pruned(state, filters);
+        if files.is_empty() {
+            let schema = match projection {
+                Some(projection) => Arc::new(self.schema.project(projection)?),
+                None => Arc::clone(&self.schema),
+            };
+            return Ok(Arc::new(EmptyExec::new(schema)));
+        }
+        let scanned = self.scanned.table_schema();
+        let statistics = self.merged(&files, scanned);
+        let groups = FileGroup::new(files).split_files(state.config().target_partitions());
+        let options = TableParquetOptions {
+            global: state.config_options().execution.parquet.clone(),
+            ..TableParquetOptions::default()
+        };
+        let format = ParquetFormat::default().with_options(options);
+        let source = format.file_source(self.scanned.clone());
+        let all: Vec<usize> = (0..self.schema.fields().len()).collect();
+        let indices = projection
+            .unwrap_or(&all)
+            .iter()
+            .map(|index| scanned.index_of(self.schema.field(*index).name()))
+            .collect::<std::result::Result<Vec<_>, _>>()?;
+        let config = FileScanConfigBuilder::new(self.url.clone(), source)
+            .with_file_groups(groups)
+            .with_statistics(statistics)
+            .with_projection_indices(Some(indices))?
+            .with_limit(limit.filter(|_| filters.is_empty()))
+            .build();
+        format.create_physical_plan(state, config).await
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> DataFusionResult<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    fn statistics(&self) -> Option<Statistics> {
+        let merged = self.merged(&self.files, self.scanned.table_schema());
+        let columns = self.schema.fields().iter().map(|field| {
+            let index = self.scanned.table_schema().index_of(field.name()).ok()?;
+            merged.column_statistics.get(index).cloned()
+        });
+        let column_statistics = columns.collect::<Option<Vec<_>>>()?;
+        Some(Statistics { column_statistics, ..merged })
+    }
+}
+
+impl fmt::Debug for LakeTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LakeTable({}@v{}, {} files)", self.name, self.version, self.files.len())
+    }
+}
+
+/// What the log knows of each file, as columns.
+struct FileStatistics<'a> {
+    table: &'a LakeTable,
+}
+
+impl FileStatistics<'_> {
+    fn bound(
+        &self,
+        column: &Column,
+        pick: impl Fn(&datafusion::common::ColumnStatistics) -> &Precision<ScalarValue>,
+    ) -> Option<ArrayRef> {
+        let schema = self.table.scanned.table_schema();
+        let index = schema.index_of(&column.name).ok()?;
+        let unknown = ScalarValue::try_from(schema.field(index).data_type()).ok()?;
+        let value = |file: &PartitionedFile| {
+            let known = file.statistics.as_ref()?.column_statistics.get(index)?;
+            pick(known).get_value().cloned()
+        };
+        let values = self.table.files.iter().map(|f| value(f).unwrap_or_else(|| unknown.clone()));
+        ScalarValue::iter_to_array(values).ok()
+    }
+}
+
+impl PruningStatistics for FileStatistics<'_> {
+    fn min_values(&self, column: &Column) -> Option<ArrayRef> {
+        self.bound(column, |known| &known.min_value)
+    }
+
+    fn max_values(&self, column: &Column) -> Option<ArrayRef> {
+        self.bound(column, |known| &known.max_value)
+    }
+
+    fn num_containers(&self) -> usize {
+        self.table.files.len()
+    }
+
+    fn null_counts(&self, column: &Column) -> Option<ArrayRef> {
+        let index = self.table.scanned.table_schema().index_of(&column.name).ok()?;
+        let counts: UInt64Array = self
+            .table
+            .files
+            .iter()
+            .map(|file| {
+                let known = file.statistics.as_ref()?.column_statistics.get(index)?;
+                u64::try_from(*known.null_count.get_value()?).ok()
+            })
+            .collect();
+        Some(Arc::new(counts))
+    }
+
+    fn row_counts(&self) -> Option<ArrayRef> {
+        let counts: UInt64Array = self
+            .table
+            .files
+            .iter()
+            .map(|file| u64::try_from(*file.statistics.as_ref()?.num_rows.get_value()?).ok())
+            .collect();
+        Some(Arc::new(counts))
+    }
+
+    fn contained(&self, _column: &Column, _values: &HashSet<ScalarValue>) -> Option<BooleanArray> {
+        None
+    }
+}

@@ -1,0 +1,75 @@
+//! The one pool of memory and the one spill folder of a process.
+
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::prelude::{SessionConfig, SessionContext};
+use model::Result;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::errors::{from_datafusion, from_io};
+
+/// Rows per batch everywhere.
+pub(crate) const BATCH_ROWS: usize = 8192;
+
+/// Memory pool and spill folder; one per process, shared by every lake and query.
+pub struct Runtime {
+    env: Arc<RuntimeEnv>,
+    memory_bytes: usize,
+}
+
+impl Runtime {
+    /// A pool of `memory_bytes`, and at most `spill_bytes_max` of files in `spill_dir`.
+    pub fn new(memory_bytes: usize, spill_dir: &Path, spill_bytes_max: u64) -> Result<Self> {
+        std::fs::create_dir_all(spill_dir).map_err(|error| from_io(&error))?;
+        let disk = DiskManagerBuilder::default()
+            .with_mode(DiskManagerMode::Directories(vec![spill_dir.to_owned()]))
+            .with_max_temp_directory_size(spill_bytes_max);
+        let env = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(FairSpillPool::new(memory_bytes)))
+            .with_disk_manager_builder(disk)
+            .build_arc()
+            .map_err(|error| from_datafusion(&error))?;
+        Ok(Self { env, memory_bytes })
+    }
+
+    /// The environment for sessions.
+    pub fn env(&self) -> Arc<RuntimeEnv> {
+        Arc::clone(&self.env)
+    }
+
+    /// The memory that all operations share, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        self.memory_bytes
+    }
+
+    /// A session for work on tables. A hash join is fast and cannot spill; the other kind can.
+    pub(crate) fn session(&self, partitions: usize, hash_joins: bool) -> SessionContext {
+        let mut config = SessionConfig::new()
+            .with_target_partitions(partitions.max(1))
+            .with_batch_size(BATCH_ROWS);
+        let options = config.options_mut();
+        options.optimizer.prefer_hash_join = hash_joins;
+        options.execution.parquet.pushdown_filters = true;
+        options.execution.parquet.schema_force_view_types = true;
+        options.sql_parser.dialect = datafusion::config::Dialect::PostgreSQL;
+        // Spilling merges need this much per sorting partition to make progress at all.
+        options.execution.sort_spill_reservation_bytes =
+            (self.memory_bytes / 16 / partitions.max(1)).clamp(64 * 1024, 10 * 1024 * 1024);
+        let state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(self.env())
+            .with_default_features()
+            .build();
+        SessionContext::new_with_state(state)
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime").field("memory_bytes", &self.memory_bytes).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,132 @@
+//! A lake in a temporary folder, and rows for it.
+
+use crate::{Lake, LakeConfig, Location, Runtime};
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::util::pretty::pretty_format_batches;
+use contracts::Batches;
+use contracts::sink::Prepared;
+use contracts::table::{SchemaPolicy, TableStore, TableWrite, WriteMode};
+use model::run::{CommitKey, Committed, RunId};
+use model::{Name, Result, TableName};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+pub(crate) struct TestLake {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) lake: Lake,
+}
+
+pub(crate) fn open(dir: &Path) -> Lake {
+    let runtime = Runtime::new(256 << 20, &dir.join("spill"), 4 << 30).unwrap();
+    Lake::open(LakeConfig {
+        location: Location::Local(dir.join("my lake")),
+        workspace: Name::new("main").unwrap(),
+        threads: 2,
+        runtime: Arc::new(runtime),
+    })
+    .unwrap()
+}
+
+impl TestLake {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let lake = open(dir.path());
+        Self { dir, lake }
+    }
+
+    /// The folder of a table.
+    pub(crate) fn folder(&self, table: &str) -> std::path::PathBuf {
+        self.dir.path().join("my lake/main").join(table.replace('.', "/"))
+    }
+
+    pub(crate) async fn prepare(
+        &self,
+        write: TableWrite,
+        rows: RecordBatch,
+    ) -> Result<Box<dyn Prepared>> {
+        self.lake.prepare(write, Batches::from_memory(rows.schema(), vec![rows])).await
+    }
+
+    pub(crate) async fn write(&self, write: TableWrite, rows: RecordBatch) -> Result<Committed> {
+        self.prepare(write, rows).await?.commit().await
+    }
+
+    /// All rows as sorted lines `a|b|c`.
+    pub(crate) async fn rows(&self, table: &str) -> Vec<String> {
+        let name = TableName::parse(table).unwrap();
+        let info = self.lake.describe(&name, None).await.unwrap().unwrap();
+        self.rows_at(table, info.version).await
+    }
+
+    pub(crate) async fn rows_at(&self, table: &str, version: u64) -> Vec<String> {
+        let name = TableName::parse(table).unwrap();
+        let batches = self.lake.read(&name, version, 2).await.unwrap().collect().await.unwrap();
+        lines(&batches)
+    }
+
+    /// Paths below a table's folder, without the log.
+    pub(crate) fn files_on_disk(&self, table: &str) -> Vec<String> {
+        let folder = self.folder(table);
+        let mut found = Vec::new();
+        let mut folders = vec![folder.clone()];
+        while let Some(next) = folders.pop() {
+            for entry in std::fs::read_dir(next).into_iter().flatten() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    let path = path.strip_prefix(&folder).unwrap();
+                    found.push(path.to_string_lossy().into_owned());
+                }
+            }
+        }
+        found.retain(|path| !path.starts_with("_delta_log"));
+        found.sort();
+        found
+    }
+}
+
+pub(crate) fn lines(batches: &[RecordBatch]) -> Vec<String> {
+    let table = pretty_format_batches(batches).unwrap().to_string();
+    let mut lines: Vec<String> = table
+        .lines()
+        .skip(3)
+        .filter(|line| line.starts_with('|'))
+        .map(|line| {
+            let cells = line.trim_matches('|').split('|').map(str::trim);
+            cells.collect::<Vec<_>>().join("|")
+        })
+        .collect();
+    lines.sort();
+    lines
+}
+
+pub(crate) fn key(run: u64) -> CommitKey {
+    CommitKey {
+        workspace: Name::new("main").unwrap(),
+        pipeline: Name::new("sales").unwrap(),
+        node: Name::new("sink").unwrap(),
+        run: RunId::parse(&format!("01J{run:023}")).unwrap(),
+    }
+}
+
+pub(crate) fn write(table: &str, mode: WriteMode, run: u64) -> TableWrite {
+    TableWrite {
+        table: TableName::parse(table).unwrap(),
+        mode,
+        partition_by: Vec::new(),
+        cluster_by: Vec::new(),
+        schema_policy: SchemaPolicy::Evolve,
+        constraints: BTreeMap::new(),
+        key: key(run),
+        metadata: serde_json::Map::new(),
+    }
+}
+
+pub(crate) fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
+    RecordBatch::try_from_iter_with_nullable(
+        columns.into_iter().map(|(name, array)| (name, array, true)),
+    )
+    .unwrap()
+}
