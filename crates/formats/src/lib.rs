@@ -2,9 +2,11 @@
 
 mod batch;
 pub mod compression;
+pub mod csv;
 pub mod encoding;
 pub mod file;
 mod geojson;
+mod input;
 pub mod json;
 pub mod parquet;
 mod scalar;

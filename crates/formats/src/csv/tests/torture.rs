@@ -1,0 +1,1 @@
+//! The torture files, by the ids of their tests.
