@@ -73,6 +73,47 @@ impl JsonSchema for OneOrMany {
     }
 }
 
+/// One character, written as itself or by a name: `tab`, `none`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Character(Option<char>);
+
+impl Character {
+    /// The character, unless `none` was written.
+    pub fn get(self) -> Option<char> {
+        self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Character {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let mut characters = text.chars();
+        match (text.as_str(), characters.next(), characters.next()) {
+            ("none" | "", ..) => Ok(Self(None)),
+            ("tab" | "\\t", ..) => Ok(Self(Some('\t'))),
+            ("space", ..) => Ok(Self(Some(' '))),
+            (_, Some(only), None) => Ok(Self(Some(only))),
+            _ => Err(D::Error::custom(format_args!(
+                "`{text}` is more than one character; names are tab, space and none"
+            ))),
+        }
+    }
+}
+
+impl JsonSchema for Character {
+    fn schema_name() -> Cow<'static, str> {
+        "Character".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "examples": [";", "tab", "none"]})
+    }
+}
+
 /// A map that keeps the order of the document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ordered<T>(Vec<(String, T)>);
@@ -164,6 +205,17 @@ mod tests {
         assert_eq!(one, many);
         let error = serde_json::from_value::<OneOrMany>(json!({"a": 1})).unwrap_err();
         assert!(error.to_string().contains("a text or a list of texts"), "{error}");
+    }
+
+    #[test]
+    fn characters_have_names() {
+        let read =
+            |text: &str| serde_json::from_value::<Character>(json!(text)).map(Character::get);
+        assert_eq!(read(";").unwrap(), Some(';'));
+        assert_eq!(read("tab").unwrap(), Some('\t'));
+        assert_eq!(read("\t").unwrap(), Some('\t'));
+        assert_eq!(read("none").unwrap(), None);
+        assert!(read("||").unwrap_err().to_string().contains("more than one character"));
     }
 
     #[test]
