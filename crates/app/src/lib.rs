@@ -1,1 +1,13 @@
-//! app
+//! The `affluent` program: command line, configuration, and the wiring of everything below.
+
+pub mod cli;
+mod commands;
+pub mod demo;
+mod live;
+mod output;
+pub mod selection;
+mod variables;
+pub mod workbench;
+
+pub use commands::execute;
+pub use output::{ExitCode, Output};

@@ -7,7 +7,7 @@ use model::pipeline::{Node as NodeDocument, OUT, Pipeline, PortRef, REJECTS};
 use model::yaml::Document;
 use model::{Name, Problem, Result, TableName, codes};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The zone that rejected rows go to by themselves.
 pub const QUARANTINE: &str = "quarantine";
@@ -157,6 +157,20 @@ impl Graph {
             reached[at] |= self.nodes[at].inputs.iter().any(|edge| reached[edge.from]);
         }
         reached[to]
+    }
+
+    /// Lake tables that are read, whether by name or as a source.
+    pub fn tables_read(&self) -> BTreeSet<TableName> {
+        (0..self.nodes.len()).flat_map(|at| self.named_tables(at)).collect()
+    }
+
+    /// Lake tables that a node names in its SQL or settings.
+    pub fn named_tables(&self, at: usize) -> Vec<TableName> {
+        match &self.nodes[at].module {
+            Module::Source(source) => source.tables(),
+            Module::Relational(module) => module.tables(),
+            Module::Operator(_) | Module::Sink(_) => Vec::new(),
+        }
     }
 
     /// The node called `id`.

@@ -2,7 +2,7 @@
 
 use crate::graph::{Graph, Module};
 use crate::progress::{Event, Listener};
-use crate::stage::{Attempt, Counters, named_tables};
+use crate::stage::{Attempt, Counters};
 use contracts::journal::{JournaledRun, RunJournal};
 use contracts::{Context, ParamValue, Past, QueryEngine};
 use model::run::{Committed, Input, NodeReport, Outcome, RunEvent, RunId, RunKind, RunRecord};
@@ -178,7 +178,7 @@ impl Engine {
             if matches!(graph.nodes[at].module, Module::Source(_)) {
                 continue;
             }
-            for table in named_tables(graph, at) {
+            for table in graph.named_tables(at) {
                 let written_before = graph.nodes.iter().enumerate().any(|(sink, node)| {
                     node.table().as_ref() == Some(&table) && !graph.reaches(at, sink)
                 });

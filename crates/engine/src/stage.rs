@@ -142,7 +142,7 @@ impl Attempt {
                 }
             }
         });
-        fed && named_tables(&self.graph, at).iter().all(|table| !self.is_still_written(table, at))
+        fed && self.graph.named_tables(at).iter().all(|table| !self.is_still_written(table, at))
     }
 
     /// Whether a sink that is not below `reader` has still to write `table`.
@@ -457,13 +457,4 @@ fn known_bytes(inputs: &[Input]) -> Option<u64> {
             _ => None,
         })
         .sum()
-}
-
-/// Lake tables that a node names in its SQL or settings.
-pub(crate) fn named_tables(graph: &Graph, at: usize) -> Vec<TableName> {
-    match &graph.nodes[at].module {
-        Module::Source(source) => source.tables(),
-        Module::Relational(module) => module.tables(),
-        Module::Operator(_) | Module::Sink(_) => Vec::new(),
-    }
 }

@@ -23,15 +23,14 @@ use sqlparser::ast;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+/// A table as the engine reads it.
+pub type Provider = Arc<dyn TableProvider>;
+
 /// Opens lake tables for queries.
 #[async_trait]
 pub trait LakeTables: Send + Sync {
     /// The table at a version, or at its newest. None when there is no such table.
-    async fn provider(
-        &self,
-        table: &TableName,
-        version: Option<u64>,
-    ) -> Result<Option<Arc<dyn TableProvider>>>;
+    async fn provider(&self, table: &TableName, version: Option<u64>) -> Result<Option<Provider>>;
 }
 
 /// `DataFusion`, with our functions and plan nodes.

@@ -11,4 +11,4 @@ mod problems;
 mod session;
 mod stream_table;
 
-pub use engine::{DataFusionEngine, LakeTables};
+pub use engine::{DataFusionEngine, LakeTables, Provider};

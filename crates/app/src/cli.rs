@@ -1,0 +1,59 @@
+//! The command line: every command with an example.
+
+use crate::commands;
+use clap::{Args, Parser, Subcommand};
+use model::Name;
+use std::path::PathBuf;
+
+/// A complete data platform in one program.
+#[derive(Debug, Parser)]
+#[command(name = "affluent", version, about, propagate_version = true, after_help = AFTER_HELP)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 done or nothing to do, 1 documents, data or the command are at fault, \
+2 the command line was not understood, 3 a system outside is at fault (try again), \
+4 Affluent is at fault (please report it).
+
+Start with:  affluent demo   or   affluent init my_project";
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Folder of the project, or one below it
+    #[arg(long, short = 'C', global = true, default_value = ".", value_name = "DIR")]
+    pub project: PathBuf,
+    /// Environment of `affluent.yaml`
+    #[arg(long, global = true, value_name = "NAME", value_parser = name)]
+    pub env: Option<Name>,
+    /// JSON for programs instead of text for people
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Memory for joins, sorts and queues, in MiB
+    #[arg(long, global = true, value_name = "MIB")]
+    pub memory: Option<u64>,
+    /// Threads; one per core when not given
+    #[arg(long, global = true, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Die before the N-th durable step (debug builds; for crash tests)
+    #[arg(long, global = true, hide = true, default_value_t = 0)]
+    pub die_at: u64,
+}
+
+fn name(text: &str) -> Result<Name, String> {
+    Name::new(text).map_err(|problem| problem.to_string())
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run pipelines: finish what is unfinished, then read what is new
+    Run(commands::run::Arguments),
+    /// Check all documents without running anything
+    Check(commands::check::Arguments),
+}

@@ -1,0 +1,216 @@
+//! `affluent run`: finishes what is unfinished, then reads what is new.
+
+use super::{Outcome, Session};
+use crate::live::Live;
+use crate::output::{Colour, ExitCode, duration, table};
+use crate::selection::{Dependencies, select};
+use crate::workbench::Workbench;
+use clap::Args;
+use contracts::journal::RunJournal;
+use engine::run::{RunOptions, RunSummary};
+use model::{Name, Problem, Result, codes};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::time::Instant;
+use stdx::text::group_digits;
+
+/// Examples:
+///
+///   affluent run                      all pipelines, in the order of their tables
+///   affluent run sales                one pipeline
+///   affluent run +gold_daily          a pipeline and everything it needs
+///   affluent run tag:hourly --param day=2026-01-31
+///   affluent run sales --full-refresh everything again, as one overwrite per table
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Arguments {
+    /// Pipelines: NAME, +NAME (and what it needs), NAME+ (and what needs it), tag:WORD, changed
+    pub pipelines: Vec<String>,
+    /// Value of a parameter
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = key_value)]
+    pub params: Vec<(String, String)>,
+    /// Read everything again; every sink becomes one overwrite
+    #[arg(long)]
+    pub full_refresh: bool,
+    /// Do not ask before a full refresh
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Fail, and commit nothing, when more rows than this are rejected
+    #[arg(long, value_name = "N")]
+    pub fail_on_rejects: Option<u64>,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => Err(format!("`{text}` is not NAME=VALUE")),
+    }
+}
+
+pub(crate) async fn execute(session: &Session, arguments: Arguments) -> Outcome {
+    let workbench = session.open()?;
+    let order = choose(&workbench, &arguments.pipelines)?;
+    if arguments.full_refresh && !arguments.yes && !confirmed(&order) {
+        return Err(vec![
+            Problem::new(&codes::RUN_REFUSED, "a full refresh overwrites every table it writes")
+                .hint("answer with yes, or pass `--yes`"),
+        ]);
+    }
+    let started = Instant::now();
+    let mut failed: BTreeSet<Name> = BTreeSet::new();
+    let mut problems = Vec::new();
+    let mut all = Vec::new();
+    let graphs = workbench.graphs()?;
+    let dependencies = Dependencies::new(&graphs);
+    for (name, graph) in in_order(graphs, &order) {
+        let cause = dependencies.before(&name).find(|before| failed.contains(before)).cloned();
+        if let Some(cause) = cause {
+            let text = format!("{name}: skipped, because `{cause}` failed");
+            session.output.line(session.output.paint(Colour::Yellow, &text));
+            failed.insert(name);
+            continue;
+        }
+        let options = options(session, &arguments, &workbench, &graph.pipeline.params)?;
+        let live = Arc::new(Live::new(session.output));
+        let engine = workbench.engine(Arc::clone(&live) as Arc<_>);
+        let hash = &workbench.folder.pipelines[&name].hash;
+        let result = engine.run(graph, hash, &options).await;
+        live.end();
+        match result {
+            Ok(summaries) => {
+                let bad = summaries.iter().flat_map(|summary| &summary.problems).cloned();
+                let bad: Vec<Problem> = bad.collect();
+                if !bad.is_empty() {
+                    failed.insert(name.clone());
+                }
+                problems.extend(bad);
+                all.extend(summaries.into_iter().map(|summary| (name.clone(), summary)));
+            }
+            Err(problem) => {
+                failed.insert(name.clone());
+                problems.push(problem.in_pipeline(&name));
+            }
+        }
+    }
+    report(session, &all, started);
+    if problems.is_empty() { Ok(ExitCode::Done) } else { Err(problems) }
+}
+
+fn in_order<G>(mut graphs: BTreeMap<Name, G>, order: &[Name]) -> Vec<(Name, G)> {
+    order.iter().filter_map(|name| Some((name.clone(), graphs.remove(name)?))).collect()
+}
+
+fn choose(workbench: &Workbench, selectors: &[String]) -> Result<Vec<Name>, Vec<Problem>> {
+    let graphs = workbench.graphs()?;
+    if graphs.is_empty() {
+        return Err(vec![
+            Problem::new(&codes::NAME_UNKNOWN, "the project has no pipelines")
+                .hint("put one into `pipelines/`, or try `affluent demo`"),
+        ]);
+    }
+    let dependencies = Dependencies::new(&graphs);
+    let is_changed = |name: &Name| {
+        let runs = workbench.journal.runs(name)?;
+        let hash = &workbench.folder.pipelines[name].hash;
+        Ok(runs.last().is_none_or(|run| run.record.documents != *hash))
+    };
+    select(selectors, &graphs, &dependencies, is_changed).map_err(|problem| vec![problem])
+}
+
+fn confirmed(order: &[Name]) -> bool {
+    if !io::stdin().is_terminal() {
+        return false;
+    }
+    let names = stdx::text::list(order.iter().map(Name::as_str));
+    let _ = write!(io::stderr(), "overwrite every table of {names}? Type yes: ");
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).is_ok() && answer.trim() == "yes"
+}
+
+fn options(
+    session: &Session,
+    arguments: &Arguments,
+    workbench: &Workbench,
+    declared: &BTreeMap<Name, model::pipeline::Param>,
+) -> Result<RunOptions, Vec<Problem>> {
+    let environment = session.settings.environment.clone();
+    let project = &workbench.folder.project;
+    let mut params: BTreeMap<String, Value> = BTreeMap::new();
+    if let Some(environment) = environment.as_ref().and_then(|name| project.environments.get(name))
+    {
+        let known = environment.params.iter().filter(|(name, _)| declared.contains_key(name));
+        params.extend(known.map(|(name, value)| (name.to_string(), value.clone())));
+    }
+    for (name, value) in &arguments.params {
+        params.insert(name.clone(), Value::String(value.clone()));
+    }
+    Ok(RunOptions {
+        params,
+        environment,
+        full_refresh: arguments.full_refresh,
+        rejects_max: arguments.fail_on_rejects,
+    })
+}
+
+fn report(session: &Session, summaries: &[(Name, RunSummary)], started: Instant) {
+    let output = session.output;
+    let mut rows = Vec::new();
+    for (pipeline, summary) in summaries {
+        output.value(&as_json(pipeline, summary));
+        for (node, commit) in &summary.commits {
+            let what = match (commit.already, commit.version) {
+                (true, _) => "done before".to_owned(),
+                (false, Some(version)) => format!("version {version}"),
+                (false, None) => "written".to_owned(),
+            };
+            let detail: Vec<String> = commit
+                .detail
+                .iter()
+                .map(|(what, rows)| format!("{} {what}", group_digits(*rows)))
+                .collect();
+            rows.push(vec![
+                format!("{pipeline}.{node}"),
+                commit.target.clone(),
+                group_digits(commit.rows),
+                what,
+                detail.join(", "),
+            ]);
+        }
+    }
+    if !rows.is_empty() {
+        output.line("");
+        output.raw_for_people(&table(&["sink", "target", "rows", "commit", ""], &rows));
+    }
+    let rejects: u64 = summaries
+        .iter()
+        .flat_map(|(_, summary)| &summary.nodes)
+        .map(|(_, report)| report.rejects)
+        .sum();
+    if rejects > 0 {
+        let text = format!("{} rows were rejected", group_digits(rejects));
+        output.line(format!(
+            "{}; see why: affluent query \"select _node, _errors, _record from quarantine.…\"",
+            output.paint(Colour::Magenta, &text)
+        ));
+    }
+    let elapsed = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let runs = match summaries.len() {
+        0 => "nothing to do".to_owned(),
+        1 => "1 run".to_owned(),
+        count => format!("{count} runs"),
+    };
+    output.line(format!("{runs}, {}", duration(elapsed)));
+}
+
+fn as_json(pipeline: &Name, summary: &RunSummary) -> Value {
+    json!({
+        "pipeline": pipeline,
+        "run": summary.run,
+        "resumed": summary.resumed,
+        "nodes": summary.nodes.iter().map(|(node, report)| json!({"node": node, "report": report})).collect::<Vec<_>>(),
+        "commits": summary.commits.iter().map(|(node, commit)| json!({"node": node, "commit": commit})).collect::<Vec<_>>(),
+        "problems": summary.problems.iter().map(Problem::to_stored).collect::<Vec<_>>(),
+    })
+}
