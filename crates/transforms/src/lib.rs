@@ -13,6 +13,7 @@ mod values;
 pub mod code;
 pub mod columns;
 pub mod groups;
+pub mod privacy;
 pub mod rows;
 pub mod sets;
 
@@ -20,7 +21,7 @@ use contracts::Entry;
 
 /// All modules of this crate.
 pub fn all() -> Vec<Entry> {
-    [columns::ALL, rows::ALL, sets::ALL, groups::ALL, code::ALL].concat()
+    [columns::ALL, rows::ALL, sets::ALL, groups::ALL, privacy::ALL, code::ALL].concat()
 }
 
 #[cfg(test)]

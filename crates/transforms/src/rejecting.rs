@@ -1,48 +1,48 @@
 //! Queries of modules that can reject rows: the columns `_errors` and `_record`.
 
 use contracts::rejects::{ERRORS, RECORD};
-use contracts::sql::{Expr, Fragment, Ident, List, Sql, Text};
-use contracts::{NamedInput, expr, piece, sql};
+use contracts::sql::{Expr, Fragment, Ident, List, Text, ToFragment};
+use contracts::{NamedInput, Relation, piece, sql};
 use model::Result;
 
 /// A reason to reject a row.
 pub(crate) struct Fault {
     /// When the row is rejected; a condition that is null does not reject.
-    pub failed: Expr,
+    pub(crate) failed: Expr,
     /// The column that is to blame.
-    pub column: String,
+    pub(crate) column: String,
     /// Its value.
-    pub value: Expr,
+    pub(crate) value: Expr,
     /// A lowercase fact.
-    pub reason: String,
+    pub(crate) reason: String,
 }
 
-/// The expression of `_errors`.
-pub(crate) fn errors(faults: &[Fault]) -> Result<Expr> {
-    let mut arguments = Vec::with_capacity(faults.len());
-    for fault in faults {
-        let value = expr!("CAST({} AS VARCHAR)", fault.value)?;
+/// A query that gives `items` and rejects rows with faults. Items and faults are over the columns
+/// of `from`, which has all columns of `input`: these make the record of a rejected row.
+pub(crate) fn rejecting(
+    items: Vec<Fragment>,
+    faults: &[Fault],
+    from: &impl ToFragment,
+    input: &NamedInput,
+) -> Result<Relation> {
+    let fault = |fault: &Fault| {
         let (column, reason) = (Text(&fault.column), Text(&fault.reason));
-        arguments.push(piece!("{}, {}, {}, {}", fault.failed, column, value, reason));
-    }
-    expr!("row_errors({})", List(arguments))
-}
-
-/// `inner` with `_record`: the row as it came, where `inner` has something in `_errors`.
-/// `received` are the columns of the row, with the names they have in `inner`.
-pub(crate) fn with_record(inner: &Sql, received: &[(&str, &str)]) -> Result<Sql> {
-    let pair = |(name, inside): &(&str, &str)| piece!("{}, {}", Text(name), Ident(inside));
-    let pairs: Vec<Fragment> = received.iter().map(pair).collect();
-    sql!(
-        "SELECT *, row_record({}, {}) AS {} FROM {} AS t",
+        piece!("{}, {}, {}, {}", fault.failed, column, fault.value, reason)
+    };
+    let faults: Vec<Fragment> = faults.iter().map(fault).collect();
+    let pair = |name| piece!("{}, {}", Text(name), Ident(name));
+    let record: Vec<Fragment> = input.columns().map(pair).collect();
+    let sql = sql!(
+        "SELECT {}, {}, row_record({}, {}) AS {} FROM \
+         (SELECT *, row_errors({}) AS {} FROM {} AS t) AS t",
+        List(items),
         Ident(ERRORS),
-        List(pairs),
+        Ident(ERRORS),
+        List(record),
         Ident(RECORD),
-        inner
-    )
-}
-
-/// The columns of `input` under their own names, for [`with_record`].
-pub(crate) fn as_received(input: &NamedInput) -> Vec<(&str, &str)> {
-    input.columns().map(|name| (name, name)).collect()
+        List(faults),
+        Ident(ERRORS),
+        from
+    )?;
+    Ok(Relation::with_rejects(sql))
 }

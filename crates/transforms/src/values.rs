@@ -145,3 +145,18 @@ pub(crate) fn cast(value: &Expr, data_type: &DataType) -> Result<Expr> {
         other => expr!("arrow_cast({}, {})", value, Text(&other.to_string())),
     }
 }
+
+/// A setting's value as it is written, where no column gives a type.
+pub(crate) fn plain(value: &Value, setting: &str) -> Result<Expr> {
+    match value {
+        Value::Null => expr!("NULL"),
+        Value::Bool(value) => expr!("{}", *value),
+        Value::String(text) => expr!("{}", Text(text)),
+        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(integer), _) => expr!("{}", integer),
+            (None, Some(float)) => expr!("{}", float),
+            (None, None) => Err(invalid(setting, format!("`{number}` is not a number"))),
+        },
+        Value::Array(_) | Value::Object(_) => Err(invalid(setting, "this must be a single value")),
+    }
+}

@@ -3,7 +3,7 @@
 use crate::settings::invalid;
 use contracts::sql;
 use contracts::{Example, InputPorts, Inputs, Relation, Relational, Sql};
-use model::Result;
+use model::{Result, TableName};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -58,6 +58,11 @@ impl Relational for SqlQuery {
             outputs: &[("out", r#"{"rows": 2}"#)],
         },
     ];
+
+    fn tables(config: &Config) -> Vec<TableName> {
+        let query = text(config).and_then(Sql::parse);
+        query.map(|query| query.tables()).unwrap_or_default()
+    }
 
     fn query(config: &Config, inputs: &Inputs) -> Result<Relation> {
         let query = Sql::parse(text(config)?).map_err(|problem| problem.in_setting("/query"))?;

@@ -32,26 +32,26 @@ pub struct Config {
 #[serde(deny_unknown_fields)]
 pub struct Aggregation {
     /// What is computed.
-    function: Function,
+    pub(super) function: Function,
     /// The column it is computed of; `count` without a column counts rows.
     #[serde(default)]
     #[schemars(extend("x-widget" = "column"))]
-    column: Option<String>,
+    pub(super) column: Option<String>,
     /// For `percentile`: which one, from 0 to 1.
     #[serde(default)]
     #[schemars(range(min = 0.0, max = 1.0))]
-    p: Option<f64>,
+    pub(super) p: Option<f64>,
     /// For `first`, `last`, `list` and `string_agg`: what comes first; `_file` and `_row` when
     /// left out.
     #[serde(default)]
-    order_by: OrderBy,
+    pub(super) order_by: OrderBy,
     /// For `string_agg`: what stands between the texts.
     #[serde(default)]
-    separator: Option<String>,
+    pub(super) separator: Option<String>,
     /// Only rows that meet this condition count.
     #[serde(default, rename = "where")]
     #[schemars(extend("x-widget" = "expression"))]
-    condition: Option<String>,
+    pub(super) condition: Option<String>,
 }
 
 /// What is computed for a group. Rows without a value in the column are passed over, except by
@@ -172,7 +172,7 @@ impl Relational for Aggregate {
             check_name(name, &path)?;
             let expr = match given {
                 ShortOr::Short(text) => expressions::parse(text, input, &[], &path)?,
-                ShortOr::Long(aggregation) => aggregation.expr(input, &path)?,
+                ShortOr::Long(aggregation) => aggregation.expr(input, None, &path)?,
             };
             items.push(Aliased(expr, name).to_fragment());
         }
@@ -186,7 +186,8 @@ impl Relational for Aggregate {
 }
 
 impl Aggregation {
-    fn expr(&self, input: &NamedInput, path: &str) -> Result<Expr> {
+    /// The call; `only` is one more condition that rows must meet.
+    pub(super) fn expr(&self, input: &NamedInput, only: Option<&Expr>, path: &str) -> Result<Expr> {
         self.check(path)?;
         let call = match &self.column {
             Some(column) => self.call(column, input, path)?,
@@ -196,7 +197,7 @@ impl Aggregation {
                     .hint("add `column:` with the name of a column"));
             }
         };
-        let mut conditions = Vec::new();
+        let mut conditions: Vec<Expr> = only.into_iter().cloned().collect();
         if let (Function::List | Function::ListDistinct, Some(column)) =
             (self.function, &self.column)
         {

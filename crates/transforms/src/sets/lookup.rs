@@ -3,10 +3,9 @@
 use super::keys;
 use crate::order::OrderBy;
 use crate::projection::{check_name, is_origin};
-use crate::rejecting::{Fault, as_received, errors, with_record};
+use crate::rejecting::{Fault, rejecting};
 use crate::settings::{Ordered, Pairs, invalid};
 use crate::values::literal;
-use contracts::rejects::ERRORS;
 use contracts::sql::{Aliased, Expr, Fragment, Ident, List, Sql, ToFragment};
 use contracts::{Example, InputPorts, Inputs, NamedInput, Relation, Relational, RowLaw};
 use contracts::{expr, piece, sql};
@@ -138,11 +137,11 @@ impl Relational for Lookup {
         keys::check(&config.on, input, table)?;
         let taken = taken(config, input, table)?;
         let faults = faults(config, &table.name)?;
-        let mut items: Vec<Fragment> =
-            input.columns().map(|name| piece!("\"input\".{}", Ident(name))).collect();
+        let input_columns = input.columns().map(|name| piece!("\"input\".{}", Ident(name)));
+        let mut items: Vec<Fragment> = input_columns.collect();
         items.extend(new_columns(config, table, &taken)?);
         if !faults.is_empty() {
-            items.push(Aliased(errors(&faults)?, ERRORS).to_fragment());
+            items.push(piece!("\"table\".{}", Ident(MATCHES)));
         }
         let query = sql!(
             "SELECT {} FROM {} AS \"input\" LEFT JOIN {} AS \"table\" ON {}",
@@ -151,10 +150,12 @@ impl Relational for Lookup {
             one_for_each_key(config, table, &taken)?,
             keys::condition(&config.on, "input", "table")?
         )?;
-        match faults.is_empty() {
-            true => Ok(Relation::new(query)),
-            false => Ok(Relation::with_rejects(with_record(&query, &as_received(input))?)),
+        if faults.is_empty() {
+            return Ok(query.into());
         }
+        let names = input.columns().chain(taken.iter().map(|(_, new)| new.as_str()));
+        let items = names.map(|name| Ident(name).to_fragment()).collect();
+        rejecting(items, &faults, &query, input)
     }
 }
 
@@ -216,11 +217,12 @@ fn new_columns(
 fn faults(config: &Config, table: &str) -> Result<Vec<Fault>> {
     let names: Vec<&str> = config.on.iter().map(|(name, _)| name).collect();
     let column = names.join(", ");
-    let values = names.iter().map(|name| piece!("CAST(\"input\".{} AS VARCHAR)", Ident(name)));
-    let value = expr!("concat_ws(', ', {})", List(values.collect()))?;
     let value = match names.as_slice() {
-        [name] => expr!("\"input\".{}", Ident(name))?,
-        _ => value,
+        [name] => Expr::column(name),
+        _ => {
+            let texts = names.iter().map(|name| piece!("CAST({} AS VARCHAR)", Ident(name)));
+            expr!("concat_ws(', ', {})", List(texts.collect::<Vec<_>>()))?
+        }
     };
     let fault = |failed: Expr, fact: &str| Fault {
         failed,
@@ -230,10 +232,10 @@ fn faults(config: &Config, table: &str) -> Result<Vec<Fault>> {
     };
     let mut faults = Vec::new();
     if config.on_miss == OnMiss::Reject {
-        faults.push(fault(expr!("\"table\".{} IS NULL", Ident(MATCHES))?, "has no match"));
+        faults.push(fault(expr!("{} IS NULL", Ident(MATCHES))?, "has no match"));
     }
     if config.on_many == OnMany::Reject {
-        let several = expr!("\"table\".{} > 1", Ident(MATCHES))?;
+        let several = expr!("{} > 1", Ident(MATCHES))?;
         faults.push(fault(several, "has several matches"));
     }
     Ok(faults)
