@@ -4,10 +4,12 @@ mod batch;
 pub mod compression;
 pub mod csv;
 pub mod encoding;
+pub mod excel;
 pub mod file;
 mod geojson;
 mod input;
 pub mod json;
+mod markup;
 pub mod parquet;
 mod scalar;
 #[cfg(test)]

@@ -54,7 +54,7 @@ impl Cursor {
         let before = self.buffer.len();
         let wanted = READ_BYTES.max(before / 2) as u64;
         let read = (&mut self.reader).take(wanted).read_to_end(&mut self.buffer);
-        let read = read.map_err(|error| super::input::unreadable(&self.file, error))?;
+        let read = read.map_err(|error| crate::input::unreadable(&self.file, error))?;
         self.ended = read == 0;
         Ok(read > 0)
     }

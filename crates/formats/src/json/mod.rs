@@ -7,7 +7,6 @@
 
 pub(crate) mod cells;
 mod cursor;
-mod input;
 mod number;
 pub(crate) mod parse;
 mod path;

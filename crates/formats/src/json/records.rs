@@ -2,10 +2,10 @@
 
 use super::Layout;
 use super::cursor::Cursor;
-use super::input;
 use super::parse;
 use super::path::{self, Step};
 use crate::compression::Member;
+use crate::input;
 use contracts::Reject;
 use contracts::rejects::{RECORD_BYTES_MAX, RejectError};
 use memchr::memchr;

@@ -1,11 +1,11 @@
-//! Opens a file for JSON: decompressed, counted, as UTF-8 without a byte order mark.
+//! Opens a file of text: decompressed, counted, as UTF-8 without a byte order mark.
 
 use crate::compression::{self, Member};
 use crate::file::InputFile;
 use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_16BE, UTF_16LE};
 use model::{Problem, Result};
 use std::fs::File;
-use std::io::{self, BufReader, ErrorKind, Read};
+use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 
@@ -102,9 +102,16 @@ fn decode(reader: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>
     })
 }
 
-struct Counted<R> {
-    reader: R,
-    bytes: Arc<AtomicU64>,
+/// Counts the bytes that are read from disk.
+pub(crate) struct Counted<R> {
+    pub(crate) reader: R,
+    pub(crate) bytes: Arc<AtomicU64>,
+}
+
+impl<R: Seek> Seek for Counted<R> {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        self.reader.seek(position)
+    }
 }
 
 impl<R: Read> Read for Counted<R> {
