@@ -308,6 +308,3 @@ impl<R: Read> Read for Guarded<R> {
         Ok(count)
     }
 }
-
-#[cfg(test)]
-mod tests;

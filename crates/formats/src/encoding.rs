@@ -144,10 +144,10 @@ fn by_zeros(head: &[u8]) -> Option<Encoding> {
         return Some(Encoding::Utf32Be);
     }
     let (even, odd, pairs) = (first + third, second + fourth, quads * 2);
-    if odd * 10 >= pairs && even * 50 <= pairs && odd > even * 8 {
+    if odd >= 2 && odd * 5 >= pairs && even * 50 <= pairs && odd > even * 8 {
         return Some(Encoding::Other(UTF_16LE));
     }
-    if even * 10 >= pairs && odd * 50 <= pairs && even > odd * 8 {
+    if even >= 2 && even * 5 >= pairs && odd * 50 <= pairs && even > odd * 8 {
         return Some(Encoding::Other(UTF_16BE));
     }
     None

@@ -17,9 +17,10 @@ const LONG_LINE_BYTES_KEPT: usize = contracts::rejects::RECORD_BYTES_MAX;
 const SPARE_BUFFERS_MAX: usize = 8;
 
 /// How the records of a chunk may be found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Shape {
     /// There is no quote: every newline ends a record, every delimiter a field.
+    #[default]
     Plain,
     /// Quotes surround whole fields and pair up.
     Quoted,
@@ -45,6 +46,8 @@ pub(crate) struct Chunk {
     pub(crate) line: u64,
     pub(crate) shape: Shape,
     pub(crate) broken: Vec<Broken>,
+    /// Records, blank lines and comments in it, for checking that none gets lost.
+    pub(crate) records: u64,
     /// Whether it is the first of its file.
     pub(crate) is_first: bool,
 }
@@ -115,8 +118,7 @@ impl<'a> Chunker<'a> {
             if bytes.is_empty() {
                 // Lines before the header become rejects even where no row follows.
                 let is_all = !self.is_first || self.file.layout.preamble.is_empty();
-                let nothing = Cut { end: 0, lines: 0, shape: Shape::Plain, broken: Vec::new() };
-                return Ok(if is_all { None } else { Some(self.chunk(bytes, nothing)) });
+                return Ok(if is_all { None } else { Some(self.chunk(bytes, Cut::default())) });
             }
             let tail = if self.is_at_end { Tail::End } else { Tail::More };
             let cut = cut(&bytes, &self.file.layout, tail);
@@ -145,6 +147,7 @@ impl<'a> Chunker<'a> {
             line: self.line,
             shape: cut.shape,
             broken: cut.broken,
+            records: cut.records,
             is_first: self.is_first,
         };
         self.is_first = false;
@@ -188,9 +191,11 @@ impl<'a> Chunker<'a> {
     }
 }
 
+#[derive(Default)]
 struct Cut {
     end: usize,
     lines: u64,
+    records: u64,
     shape: Shape,
     broken: Vec<Broken>,
 }
@@ -206,9 +211,13 @@ fn cut(bytes: &[u8], layout: &Layout, tail: Tail) -> Cut {
             Tail::More | Tail::Limit => memrchr(syntax.newline, bytes).map_or(0, |last| last + 1),
         };
         let shape = if syntax.is_simple() { Shape::Plain } else { Shape::Careful };
-        return Cut { end, lines: count(end), shape, broken: Vec::new() };
+        let lines = count(end);
+        let is_open = end > 0 && bytes[end - 1] != syntax.newline;
+        let records = lines + u64::from(is_open);
+        return Cut { end, lines, records, shape, broken: Vec::new() };
     }
     let mut end = 0;
+    let mut records = 0;
     let mut is_odd = false;
     let mut broken = Vec::new();
     while let Some(found) = next_record(bytes, end, syntax, tail) {
@@ -221,6 +230,7 @@ fn cut(bytes: &[u8], layout: &Layout, tail: Tail) -> Cut {
             broken.push(Broken { start: end, fault });
         }
         end = found.next;
+        records += 1;
         if broken.last().is_some_and(|broken| broken.fault == Fault::TooLong) {
             break;
         }
@@ -229,5 +239,5 @@ fn cut(bytes: &[u8], layout: &Layout, tail: Tail) -> Cut {
         true => Shape::Quoted,
         false => Shape::Careful,
     };
-    Cut { end, lines: count(end), shape, broken }
+    Cut { end, lines: count(end), records, shape, broken }
 }

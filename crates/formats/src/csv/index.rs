@@ -70,7 +70,12 @@ impl Index {
             self.position += 64;
         }
         let is_at_end = self.position >= bytes.len();
-        if is_at_end && self.cuts.last().is_some_and(|last| (*last as usize) < bytes.len()) {
+        let last = self.cuts.last().map_or(0, |last| *last as usize);
+        let is_fresh = match self.ends.last() {
+            Some(end) => *end as usize + 1 == self.cuts.len(),
+            None => self.cuts.len() == 1,
+        };
+        if is_at_end && !(is_fresh && last >= bytes.len()) {
             // The last record has no newline; it ends as if one stood behind it.
             self.line += 1;
             self.cuts.push(to_u32(bytes.len()) + 1);
@@ -157,6 +162,11 @@ mod tests {
         assert_eq!(cuts, [0, 2, 5, 6, 8, 10]);
         assert_eq!(ends, [2, 4, 5]);
         assert_eq!(lines, [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_last_field_may_be_empty() {
+        assert_eq!(index("a\nb,", None), (vec![0, 2, 4, 5], vec![1, 3], vec![1, 2]));
     }
 
     #[test]

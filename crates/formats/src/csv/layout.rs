@@ -98,8 +98,12 @@ pub(crate) fn lay_out(
             text: String::from_utf8_lossy(row.raw).into_owned(),
         });
     }
-    let rows = &rows[preamble_rows..];
+    let (outside, rows) = rows.split_at(preamble_rows);
     let header_rows = header_rows(rows, layout.width, options, prior);
+    let foreign = match (header_rows, outside.last(), options.header) {
+        (0, Some(last), None) => foreign_header(last, &layout),
+        _ => None,
+    };
     layout.header_rows = header_rows;
     if let Some(last) = rows[..header_rows].last() {
         layout.data_offset = start + last.next;
@@ -116,7 +120,25 @@ pub(crate) fn lay_out(
         layout.data_line = first.line;
     }
     name_columns(&mut layout, rows, options);
+    if let Some(names) = foreign {
+        layout.preamble.pop();
+        layout.names = names;
+        layout.header_rows = 1;
+        layout.remarks.push("the header has another delimiter than the rows".to_owned());
+    }
     layout
+}
+
+/// The names in the line before the first row, where another delimiter stands between them.
+fn foreign_header(row: &Row<'_>, layout: &Layout) -> Option<Vec<String>> {
+    [&b","[..], b";", b"\t", b"|", b" "].into_iter().find_map(|delimiter| {
+        let syntax = Syntax { delimiter: delimiter.to_vec(), ..layout.syntax.clone() };
+        let mut rows = read_rows(row.raw, true, &syntax, 2, row.line);
+        let names = rows.pop().filter(|_| rows.is_empty())?.cells;
+        let distinct: HashSet<&str> = names.iter().map(|name| name.trim()).collect();
+        let are_names = names.iter().all(|name| cell_of(name) == Cell::Text);
+        (are_names && distinct.len() == names.len() && names.len() == layout.width).then_some(names)
+    })
 }
 
 /// Fewer than two lines do not show a dialect.
@@ -248,8 +270,8 @@ fn guess_header_rows(rows: &[Row<'_>], width: usize) -> usize {
     }
     let full: Vec<&Row<'_>> =
         rows[1..].iter().filter(|row| row.cells.len() == width && !row.is_broken).collect();
-    // The last rows are surely not part of the header, where there are enough of them.
-    let body = if full.len() > 2 * HEADER_ROWS_MAX { &full[HEADER_ROWS_MAX..] } else { &full[..] };
+    // The last rows are surely not part of the header.
+    let body = &full[HEADER_ROWS_MAX.min(full.len() / 2)..];
     let typed: Vec<usize> = (0..width).filter(|at| is_typed_column(body, *at)).collect();
     if typed.is_empty() {
         return usize::from(!repeats_below(first, body));

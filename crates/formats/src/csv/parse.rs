@@ -40,6 +40,8 @@ pub(crate) struct Parser {
 /// What became of the records of a chunk.
 #[derive(Debug, Default, Clone, Copy)]
 struct Tally {
+    /// Records, blank lines and comments.
+    seen: u64,
     records: u64,
     loaded: u64,
     rejected: u64,
@@ -112,7 +114,7 @@ impl Parser {
             _ => Some(self.finish(&progress.chunk)?),
         };
         self.tally.loaded += batch.as_ref().map_or(0, RecordBatch::num_rows) as u64;
-        if progress.is_done {
+        if batch.is_none() {
             self.settle(&progress.chunk, counts)?;
         }
         Ok(batch)
@@ -165,13 +167,14 @@ impl Parser {
 
     /// Every record of the chunk has become a row or a reject, or something is wrong with us.
     fn settle(&mut self, chunk: &Chunk, counts: &Counts) -> Result<()> {
-        let Tally { records, loaded, rejected } = std::mem::take(&mut self.tally);
+        let Tally { seen, records, loaded, rejected } = std::mem::take(&mut self.tally);
         counts.add(records, loaded, rejected);
-        if records == loaded + rejected {
+        if records == loaded + rejected && seen == chunk.records {
             return Ok(());
         }
         let name = &chunk.file.member.file.name;
         let fact = format!("{records} records of `{name}` became {loaded} rows");
+        tracing::error!(seen, expected = chunk.records, "records do not add up");
         Err(Problem::new(&codes::ROWS_LOST, fact)
             .arg("rejected", rejected)
             .hint("please report this with the file")
@@ -235,6 +238,7 @@ impl Parser {
         self.taken = 0;
         let mut first = 0;
         let mut lines = self.lines_before;
+        self.tally.seen += self.index.ends.len() as u64;
         for at in 0..self.index.ends.len() {
             let end = self.index.ends[at];
             let line = chunk.line + u64::from(lines);
@@ -289,6 +293,7 @@ impl Parser {
             progress.is_done = true;
             return Ok(());
         };
+        self.tally.seen += 1;
         match kind {
             Kind::Comment => {}
             Kind::Broken(fault) => {
@@ -388,6 +393,9 @@ impl Parser {
 }
 
 fn push_block(columns: &mut Columns, file: &CsvFile, block: &Block<'_>, is_quoted: bool) {
+    if block.records.is_empty() {
+        return;
+    }
     for (field, column) in file.targets.iter().enumerate().take(block.width) {
         if is_quoted {
             columns.push_quoted(*column, block, field, &file.layout.syntax);

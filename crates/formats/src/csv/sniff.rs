@@ -10,7 +10,7 @@ const SAMPLE_BYTES_MAX: usize = 64 * 1024;
 const ROWS_MAX: usize = 200;
 const CELLS_MAX: usize = 2_000;
 /// What a table must reach; below it, the lines are one column.
-const SCORE_MIN: f64 = 0.2;
+const SCORE_MIN: f64 = 0.12;
 const DELIMITERS: &[(char, f64)] = &[
     (',', 1.0),
     (';', 1.0),
@@ -145,11 +145,17 @@ fn score(sample: &[u8], is_whole: bool, syntax: &Syntax) -> f64 {
         .find(|(character, _)| syntax.delimiter == character.to_string().as_bytes())
         .map_or(1.0, |(_, prior)| *prior);
     let header = if rows[0].cells.len() == width { 1.1 } else { 1.0 };
-    let unmarked = if syntax.escape == Escape::Unmarked { 0.8 } else { 1.0 };
+    // Where quotes are not marked, a line feed in a field is more likely a quote that runs away.
+    let has_lines = || rows.iter().any(|row| memchr::memchr(syntax.newline, row.raw).is_some());
+    let unmarked = match syntax.escape {
+        Escape::Unmarked if has_lines() => 0.1,
+        Escape::Unmarked => 0.8,
+        Escape::Doubled | Escape::Backslash => 1.0,
+    };
     let spaced = if syntax.has_space_after { 1.05 } else { 1.0 };
     let many = 1.0 - 1.0 / width as f64;
     let whole = (1.0 - broken) * (1.0 - broken);
-    regular * regular * many * sense * sense * whole * prior * header * unmarked * spaced
+    regular * regular.sqrt() * many * sense * sense * whole * prior * header * unmarked * spaced
 }
 
 /// The share of cells that are what a cell usually is.

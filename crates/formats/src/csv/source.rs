@@ -8,7 +8,7 @@ use crate::csv::{self, CsvOptions};
 use crate::encoding::{self, BOM, ByteSample, Encoding};
 use crate::file::InputFile;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use contracts::arrow_types::{FILE, HEADER_KEY, ROW, origin_fields};
+use contracts::arrow_types::{HEADER_KEY, origin_fields};
 use model::{Problem, Result, codes, lake_column_names};
 use std::collections::HashMap;
 use std::fs::File;
@@ -84,7 +84,9 @@ pub(crate) fn plan(files: &[InputFile], options: &CsvOptions, limits: Limits) ->
                 tracing::warn!(file = member.file.name, remark, "the header does not fit");
             }
             let names = check_names(&member.file, &layout)?;
-            let targets = columns.add(&names, &layout.names);
+            let mut targets = columns.add(&names, &layout.names);
+            // A header may name more columns than the rows have fields.
+            targets.truncate(layout.width);
             guesses.resize(columns.fields.len(), Guess::default());
             if options.types == csv::Types::Infer {
                 guess(&head, &layout, &targets, &mut guesses, &options.null_values);
@@ -102,7 +104,7 @@ pub(crate) fn plan(files: &[InputFile], options: &CsvOptions, limits: Limits) ->
     }
     if planned.is_empty() {
         match (&options.columns, files.first()) {
-            (Some(names), _) => drop(columns.add(&lake_names(names), names)),
+            (Some(names), _) => drop(columns.add(&lake_column_names(names), names)),
             (None, Some(file)) => return Err(nothing_in(file)),
             (None, None) => {}
         }
@@ -257,26 +259,10 @@ impl ColumnUnion {
     }
 }
 
-/// Lake names that leave `_file` and `_row` to their owners.
-fn lake_names(headers: &[String]) -> Vec<String> {
-    let mut names = lake_column_names(headers);
-    for at in 0..names.len() {
-        if names[at] != FILE && names[at] != ROW {
-            continue;
-        }
-        let mut other = format!("{}_received", names[at]);
-        while names.contains(&other) {
-            other.push('_');
-        }
-        names[at] = other;
-    }
-    names
-}
-
 fn check_names(file: &InputFile, layout: &Layout) -> Result<Vec<String>> {
     let count = layout.names.len();
     if count <= COLUMNS_MAX {
-        return Ok(lake_names(&layout.names));
+        return Ok(lake_column_names(&layout.names));
     }
     let limit = stdx::text::group_digits(COLUMNS_MAX as u64);
     Err(Problem::new(&codes::FILE_TOO_LARGE, format!("`{}` has {count} columns", file.name))

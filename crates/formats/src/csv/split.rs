@@ -198,10 +198,9 @@ pub(crate) struct Span {
     pub(crate) is_quoted: bool,
 }
 
-/// Cuts the content of a whole record into fields.
+/// Cuts the content of a whole record, as [`Syntax::trim_line`] leaves it, into fields.
 pub(crate) fn split_fields(content: &[u8], syntax: &Syntax, spans: &mut Vec<Span>) {
     spans.clear();
-    let content = syntax.trim_line(content);
     if let Some(widths) = &syntax.widths {
         return split_widths(content, widths, spans);
     }

