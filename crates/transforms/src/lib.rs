@@ -14,6 +14,7 @@ pub mod code;
 pub mod columns;
 pub mod groups;
 pub mod privacy;
+pub mod quality;
 pub mod rows;
 pub mod sets;
 
@@ -21,7 +22,7 @@ use contracts::Entry;
 
 /// All modules of this crate.
 pub fn all() -> Vec<Entry> {
-    [columns::ALL, rows::ALL, sets::ALL, groups::ALL, privacy::ALL, code::ALL].concat()
+    [columns::ALL, rows::ALL, sets::ALL, groups::ALL, privacy::ALL, quality::ALL, code::ALL].concat()
 }
 
 #[cfg(test)]
