@@ -190,6 +190,8 @@ fn sort_key(value: &serde_json::Value) -> String {
 pub(crate) struct FakeTables {
     pub(crate) tables: Mutex<BTreeMap<TableName, Vec<RecordBatch>>>,
     pub(crate) writes: Mutex<Vec<TableWrite>>,
+    /// Columns of the last write.
+    pub(crate) columns: Mutex<Vec<String>>,
 }
 
 impl FakeTables {
@@ -248,6 +250,8 @@ impl TableStore for FakeTables {
     async fn prepare(&self, write: TableWrite, input: Batches) -> Result<Box<dyn Prepared>> {
         let target = write.table.to_string();
         self.writes.lock().unwrap().push(write);
+        let names = input.schema.fields().iter().map(|field| field.name().clone());
+        *self.columns.lock().unwrap() = names.collect();
         let rows = rows::count(&input.collect().await?) as u64;
         Ok(Box::new(FakePrepared { target, rows }))
     }

@@ -74,8 +74,6 @@ impl Options {
 
 impl FileFormat for Options {
     fn open(&self, files: Vec<InputFile>, read: ReadOptions) -> Result<Batches> {
-        let ReadOptions { partitions, sample, rejects, bytes } = read;
-        let read = csv::ReadOptions { partitions, sample, rejects, bytes };
         csv::open(&files, &self.to_format(), read)
     }
 

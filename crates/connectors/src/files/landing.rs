@@ -3,6 +3,7 @@
 //! A copy lies at `files/<2 digits>/<sha256>/<name>`; a small file in `index` says which arrival it
 //! is, so that a later call finds it without fetching anything. Both are durable, the copy first.
 
+use crate::storage::local::is_rubbish;
 use crate::storage::{Download, FileStore, StoredFile, blocking, io_problem};
 use model::run::Arrival;
 use model::{Problem, Result, codes};
@@ -69,7 +70,9 @@ impl Landing {
         let temporary = durable::temporary_path(&incoming.join(&name));
         let folder = incoming.clone();
         blocking(move || {
-            durable::create_dir_all(&folder).map_err(|e| io_problem(folder.display(), &e))
+            durable::create_dir_all(&folder).map_err(|e| io_problem(folder.display(), &e))?;
+            sweep(&folder);
+            Ok(())
         })
         .await?;
         let download =
@@ -145,6 +148,14 @@ impl Landing {
     fn index_path(&self, path: &str, size: u64, version: &str) -> PathBuf {
         let key = format!("{path}\0{size}\0{version}");
         self.root.join("index").join(format!("{:x}.json", Sha256::digest(key)))
+    }
+}
+
+/// Removes what downloads of dead processes left.
+fn sweep(incoming: &Path) {
+    let entries = fs::read_dir(incoming).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| is_rubbish(&entry.file_name().to_string_lossy())) {
+        let _ = fs::remove_file(entry.path());
     }
 }
 

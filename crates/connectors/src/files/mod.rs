@@ -3,6 +3,7 @@
 mod config;
 pub mod csv;
 mod discover;
+pub mod excel;
 mod find;
 pub mod json;
 mod landing;
@@ -14,13 +15,29 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-use contracts::Entry;
+use contracts::{Entry, SourceModule};
 
 pub use config::{FileConfig, Land, ReadMode};
 
 /// The modules of this family.
 pub const ALL: &[Entry] = &[
     Entry::source::<csv::Csv>(),
+    Entry::source::<excel::Excel>(),
     Entry::source::<json::Json>(),
     Entry::source::<parquet::Parquet>(),
 ];
+
+/// The source that reads a file of this name, for queries over files: `orders.csv.gz` → `csv`.
+pub fn source_for(path: &str) -> Option<&'static str> {
+    let path = path.split(['?', '#']).next().unwrap_or(path).to_ascii_lowercase();
+    let packed = ["gz", "zst", "zip"];
+    let mut endings = path.rsplit('/').next().unwrap_or(&path).rsplit('.');
+    let ending = endings.find(|ending| !packed.contains(ending))?;
+    match ending {
+        "csv" | "tsv" | "txt" | "tab" | "psv" => Some(csv::Csv::NAME),
+        "json" | "ndjson" | "jsonl" | "geojson" => Some(json::Json::NAME),
+        "xlsx" | "xlsm" | "xls" => Some(excel::Excel::NAME),
+        "parquet" | "pq" => Some(parquet::Parquet::NAME),
+        _ => None,
+    }
+}

@@ -147,13 +147,16 @@ async fn a_landed_file_may_change_and_go() {
     let first = discover(&project, config.clone(), &Past::default()).await;
     let landed = arrivals(&first)[0].landed.clone().unwrap();
     assert!(project.context.landing.join(&landed).is_file());
-    // Found again without a second copy.
+    // Found again without a second copy; what a dead process left is cleared away.
+    let rubbish = project.context.landing.join("incoming/.a.json.4000000000.1.tmp~");
+    fs::write(&rubbish, "{").unwrap();
     let again = discover(&project, config.clone(), &Past::default()).await;
     assert_eq!(arrivals(&again), arrivals(&first));
 
     project.write("in/a.json", "{\"id\": 1}\n{\"id\": 2}\n");
     let past = past_of(&[&first]);
     let second = discover(&project, config.clone(), &past).await;
+    assert!(!rubbish.exists());
     fs::remove_file(project.path("in/a.json")).unwrap();
     let source = source(config.clone());
     let rows = |discovery: Discovery| {
@@ -243,4 +246,46 @@ async fn inputs_survive_the_run_record() {
     let text = serde_json::to_string(&discovery.inputs).unwrap();
     let back: Vec<Input> = serde_json::from_str(&text).unwrap();
     assert_eq!(back, discovery.inputs);
+}
+
+#[test]
+fn endings_tell_the_source() {
+    assert_eq!(source_for("data/orders-*.CSV"), Some("csv"));
+    assert_eq!(source_for("https://example.org/a.csv.gz?x=1.json"), Some("csv"));
+    assert_eq!(source_for("a.b/x.geojson"), Some("json"));
+    assert_eq!(source_for("archive.zip"), None);
+    assert_eq!(source_for("README"), None);
+}
+
+#[tokio::test]
+async fn real_files_are_read() {
+    let usual = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data");
+    let data = std::env::var("AFFLUENT_DATA").unwrap_or_else(|_| usual.to_owned());
+    if !std::path::Path::new(&data).join("open").is_dir() {
+        testkit::skip("the real data");
+        return;
+    }
+    // Rows as counted with Python's csv, json and zipfile.
+    for (module, path, rows) in [
+        ("csv", "open/laposte/datanova-2025-06-19.csv", 39_201),
+        ("csv", "open/laposte/hexasmal-2020-semicolon.csv", 39_192),
+        ("csv", "open/sirene/sample_etablissements.csv.gz", 3),
+        ("csv", "open/sirene/sample_unites_legales.csv.zip", 3),
+        ("json", "open/osm/nantes_reuse_actors_2020-04-03.geojson", 355),
+        ("excel", "open/insee/epcicom.xlsx", 34_931),
+    ] {
+        let entry = ALL.iter().find(|entry| entry.name == module).unwrap();
+        assert_eq!(
+            source_for(path),
+            if path.ends_with(".zip") { Some("csv") } else { Some(module) }
+        );
+        let Build::Source(build) = entry.build else { unreachable!() };
+        let config = json!({"path": format!("{data}/{path}")});
+        let source = build(&config).map_err(|(_, problem)| problem).unwrap();
+        let project = Project::new();
+        let found = source.discover(&project.context, &Past::default()).await.unwrap();
+        let batches = project.read(source.as_ref(), &found.inputs).await.unwrap();
+        assert_eq!(contracts::rows::count(&batches), rows, "{path}");
+        assert!(project.rejects.0.lock().unwrap().is_empty(), "{path}");
+    }
 }

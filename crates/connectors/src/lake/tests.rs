@@ -100,3 +100,15 @@ fn only_appending_would_add_rows_twice() {
     assert!(!sink(json!({"table": "bronze.a", "mode": "overwrite"})).appends());
     assert!(!sink(json!({"table": "bronze.a", "mode": "merge", "key": "id"})).appends());
 }
+
+#[tokio::test]
+async fn a_full_refresh_leaves_out_what_is_marked_as_deleted() {
+    let project = Project::new();
+    let config = json!({"table": "bronze.a", "mode": "merge", "key": "id", "delete_flag": "gone"});
+    let request = SinkRequest { key: commit_key(), metadata: Default::default(), overwrite: true };
+    let text = "{\"id\": 1, \"gone\": false}\n{\"id\": 2, \"gone\": true}\n{\"id\": 3}";
+    let input = rows::read_batches(text).unwrap();
+    let prepared = sink(config).prepare(&project.context, request, input).await.unwrap();
+    assert_eq!(prepared.commit().await.unwrap().rows, 2);
+    assert_eq!(*project.tables.columns.lock().unwrap(), ["id"]);
+}

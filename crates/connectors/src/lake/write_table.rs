@@ -1,17 +1,23 @@
 //! `write_table`: rows into a lake table, in one commit.
 
 use crate::settings::OneOrMany;
+use arrow::array::{AsArray, RecordBatch};
+use arrow::compute::{filter_record_batch, not, prep_null_mask_filter};
+use arrow::datatypes::DataType;
+use arrow::error::ArrowError;
 use async_trait::async_trait;
 use contracts::table::SchemaPolicy;
 use contracts::{
     Batches, Context, Example, Prepared, Sink, SinkModule, SinkRequest, TableWrite, Target,
     WriteMode,
 };
+use futures::StreamExt;
 use model::run::Committed;
 use model::{Problem, Result, TableName, codes};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Settings of `write_table`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -176,17 +182,14 @@ impl TableSink {
         let config = &self.config;
         let key = config.key.as_slice().to_vec();
         let mode = match config.mode {
-            // Versions need the old rows to compare with: a full refresh of `scd2` merges too.
+            // What a history has seen cannot be seen again: a full refresh goes on with it.
             Mode::Scd2 => WriteMode::Scd2 {
                 key,
                 compare: config.compare.as_slice().to_vec(),
                 valid_from_us: request.key.run.time_us(),
             },
-            Mode::Merge if request.overwrite && config.delete_flag.is_none() => {
-                WriteMode::Overwrite
-            }
-            Mode::Merge => WriteMode::Merge { key, delete_flag: config.delete_flag.clone() },
             _ if request.overwrite => WriteMode::Overwrite,
+            Mode::Merge => WriteMode::Merge { key, delete_flag: config.delete_flag.clone() },
             Mode::Append => WriteMode::Append,
             Mode::Overwrite => WriteMode::Overwrite,
             Mode::ReplacePartitions => WriteMode::ReplacePartitions,
@@ -228,6 +231,50 @@ impl Sink for TableSink {
         request: SinkRequest,
         input: Batches,
     ) -> Result<Box<dyn Prepared>> {
+        let input = match &self.config.delete_flag {
+            Some(flag) if request.overwrite => without_deleted(input, flag)?,
+            _ => input,
+        };
         context.tables.prepare(self.write(request), input).await
     }
+}
+
+/// The rows that are not marked as deleted, without the mark: what a merge into an empty table
+/// would leave.
+fn without_deleted(input: Batches, flag: &str) -> Result<Batches> {
+    let position = input.schema.fields().iter().position(|field| field.name() == flag);
+    let at = position.ok_or_else(|| {
+        let names = input.schema.fields().iter().map(|field| field.name().as_str());
+        let hint = match stdx::text::nearest(flag, names.clone()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("columns are {}", stdx::text::list(names)),
+        };
+        let fact = format!("`delete_flag` names the column `{flag}`, which is not there");
+        Problem::new(&codes::COLUMN_UNKNOWN, fact).arg("column", flag).hint(hint)
+    })?;
+    if input.schema.field(at).data_type() != &DataType::Boolean {
+        let fact = format!("the `delete_flag` column `{flag}` is not of type `boolean`");
+        return Err(Problem::new(&codes::TYPE_MISMATCH, fact)
+            .arg("column", flag)
+            .hint("cast it before, or derive a boolean column"));
+    }
+    let kept: Vec<usize> =
+        (0..input.schema.fields().len()).filter(|column| *column != at).collect();
+    let schema = Arc::new(input.schema.project(&kept).map_err(|error| internal(&error))?);
+    let keep = move |batch: RecordBatch| -> Result<RecordBatch> {
+        let deleted = prep_null_mask_filter(batch.column(at).as_boolean());
+        let is_kept = not(&deleted).map_err(|error| internal(&error))?;
+        let rows = filter_record_batch(&batch, &is_kept).map_err(|error| internal(&error))?;
+        rows.project(&kept).map_err(|error| internal(&error))
+    };
+    let keep = Arc::new(keep);
+    let output = input.map_partitions(|partition| {
+        let keep = Arc::clone(&keep);
+        partition.map(move |batch| batch.and_then(|batch| keep(batch))).boxed()
+    });
+    Ok(Batches { schema, ..output })
+}
+
+fn internal(error: &ArrowError) -> Problem {
+    Problem::new(&codes::INTERNAL, "rows marked as deleted cannot be left out").detail(error)
 }

@@ -9,8 +9,7 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
-use stdx::durable;
-use stdx::durable::Publish;
+use stdx::durable::{self, Publish, TEMPORARY_SUFFIX};
 
 const BUFFER_BYTES: usize = 1 << 20;
 const SMALL_FILE_BYTES_MAX: u64 = 64 << 20;
@@ -56,6 +55,15 @@ pub(crate) fn describe(path: &str, metadata: &Metadata) -> StoredFile {
         size: Some(metadata.len()),
         version: Some(modified.map_or(0, |since| since.as_micros()).to_string()),
     }
+}
+
+/// Whether a name is a temporary one, `….<process>.<number>.tmp~`, of a process that is gone.
+pub(crate) fn is_rubbish(name: &str) -> bool {
+    let Some(name) = name.strip_suffix(TEMPORARY_SUFFIX) else { return false };
+    let process = name.rsplit('.').nth(1).and_then(|process| process.parse::<u32>().ok());
+    process.is_some_and(|process| {
+        process != std::process::id() && !Path::new("/proc").join(process.to_string()).exists()
+    })
 }
 
 /// Hash of a file's content.
