@@ -4,8 +4,8 @@
 //! synced, linked or renamed to its final name, and then its folder is synced.
 
 use async_trait::async_trait;
-use futures::FutureExt;
 use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
@@ -26,6 +26,9 @@ use stdx::durable;
 pub(crate) const STAGING: &str = "_staging";
 /// Folder of a table for its log.
 pub(crate) const LOG: &str = "_delta_log";
+
+/// How often a file is created again when its folder has gone.
+const CREATE_ATTEMPTS_MAX: usize = 8;
 
 /// Local files as an object store; a write is durable when it returns.
 #[derive(Debug, Clone)]
@@ -109,7 +112,11 @@ impl ObjectStore for DurableStore {
         &self,
         locations: BoxStream<'static, Result<Path>>,
     ) -> BoxStream<'static, Result<Path>> {
-        self.files.delete_stream(locations)
+        let files = self.files.clone();
+        self.files
+            .delete_stream(locations)
+            .inspect_ok(move |location| remove_empty_staging(&files, location))
+            .boxed()
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
@@ -197,13 +204,21 @@ impl Target {
     }
 
     fn create(&self) -> Result<(File, PathBuf)> {
-        let open = || {
+        let open = || -> io::Result<(File, PathBuf)> {
             self.create_folder()?;
             let temporary = self.temporary();
             let file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
             Ok((file, temporary))
         };
-        open().map_err(|error| self.error(error))
+        let mut opened = open();
+        for _ in 1..CREATE_ATTEMPTS_MAX {
+            // Somebody may remove an empty staging folder just after it was made sure of.
+            match &opened {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => opened = open(),
+                _ => break,
+            }
+        }
+        opened.map_err(|error| self.error(error))
     }
 
     fn publish(&self, file: &File, temporary: &FilePath, publish: Publish) -> io::Result<()> {
@@ -231,6 +246,20 @@ impl Target {
 
     fn error(&self, error: io::Error) -> Error {
         file_error(&self.path, error)
+    }
+}
+
+/// Folders of finished stagings go with their last file.
+fn remove_empty_staging(files: &LocalFileSystem, location: &Path) {
+    if !location.parts().any(|part| part.as_ref() == STAGING) {
+        return;
+    }
+    let Ok(path) = files.path_to_filesystem(location) else { return };
+    for folder in path.ancestors().skip(1) {
+        let is_last = folder.file_name().is_some_and(|name| name == STAGING);
+        if fs::remove_dir(folder).is_err() || is_last {
+            return;
+        }
     }
 }
 

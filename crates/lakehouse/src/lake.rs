@@ -4,6 +4,8 @@ use crate::durable_store::LOG;
 use crate::errors::{from_datafusion, from_store};
 use crate::location::{Location, Root};
 use crate::log::OWN;
+use crate::maintain;
+use crate::merge;
 use crate::parts;
 use crate::prepare::{self, AlreadyCommitted};
 use crate::provider::LakeTable;
@@ -60,8 +62,13 @@ impl Lake {
     /// Opens the tables of a workspace; a local lake's folder is created.
     pub fn open(config: LakeConfig) -> Result<Self> {
         let root = Root::open(&config.location, &config.workspace)?;
+        Ok(Self::over(root, config))
+    }
+
+    /// The tables below an opened root.
+    pub(crate) fn over(root: Root, config: LakeConfig) -> Self {
         config.runtime.env().register_object_store(&root.query_url, Arc::clone(&root.store));
-        Ok(Self {
+        Self {
             inner: Arc::new(Inner {
                 root,
                 runtime: config.runtime,
@@ -70,7 +77,7 @@ impl Lake {
                 known: Mutex::default(),
                 commit_locks: Mutex::default(),
             }),
-        })
+        }
     }
 
     /// A table for queries, pinned to a version (the newest when none is given), with that
@@ -203,10 +210,14 @@ impl TableStore for Lake {
         {
             return Ok(Box::new(AlreadyCommitted(committed)));
         }
-        if matches!(write.mode, WriteMode::Merge { .. } | WriteMode::Scd2 { .. }) {
-            return Err(Problem::new(&codes::INTERNAL, "rows cannot be merged yet"));
+        match write.mode {
+            WriteMode::Append | WriteMode::Overwrite | WriteMode::ReplacePartitions => {
+                prepare::prepare(&self.inner, write, table.as_ref(), input).await
+            }
+            WriteMode::Merge { .. } | WriteMode::Scd2 { .. } => {
+                merge::prepare(&self.inner, write, table.as_ref(), input).await
+            }
         }
-        prepare::prepare(&self.inner, write, table.as_ref(), input).await
     }
 
     async fn history(&self, name: &TableName) -> Result<Vec<TableCommit>> {
@@ -228,8 +239,8 @@ impl TableStore for Lake {
         Ok(files.iter().map(table_file).collect())
     }
 
-    async fn maintain(&self, _name: &TableName, _what: Maintenance) -> Result<MaintenanceReport> {
-        Ok(MaintenanceReport::default())
+    async fn maintain(&self, name: &TableName, what: Maintenance) -> Result<MaintenanceReport> {
+        maintain::maintain(&self.inner, name, what).await
     }
 }
 
@@ -268,7 +279,7 @@ fn table_file(file: &DataFile) -> TableFile {
     }
 }
 
-fn no_table(name: &TableName) -> Problem {
+pub(crate) fn no_table(name: &TableName) -> Problem {
     Problem::new(&codes::TABLE_NOT_FOUND, format!("there is no table `{name}`"))
         .arg("table", name)
         .hint("`affluent tables` lists the tables of the workspace")

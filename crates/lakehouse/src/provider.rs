@@ -5,7 +5,7 @@ use crate::location::Root;
 use crate::statistics;
 use crate::table::{DataFile, Table};
 use crate::values::partition_scalar;
-use crate::writer::below;
+use crate::writer::{Target, Written, below};
 use arrow::array::{ArrayRef, BooleanArray, UInt64Array};
 use arrow::datatypes::{DataType as ArrowType, Field, FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
@@ -27,7 +27,7 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
-use model::{Problem, Result, TableName, codes};
+use model::{Problem, Result, codes};
 use object_store::ObjectMeta;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -35,8 +35,7 @@ use std::sync::Arc;
 
 /// A table at a version.
 pub(crate) struct LakeTable {
-    name: TableName,
-    version: u64,
+    label: String,
     url: ObjectStoreUrl,
     /// Columns in the table's order, and the file's path last where it was asked for.
     schema: SchemaRef,
@@ -62,28 +61,80 @@ impl LakeTable {
         if let Some(name) = path_column {
             fields.push(Arc::new(Field::new(name, ArrowType::Utf8View, false)));
         }
-        let is_constant = |field: &FieldRef| {
-            table.partition_by.contains(field.name()) || path_column == Some(field.name())
-        };
+        let is_constant =
+            |name: &String| table.partition_by.contains(name) || path_column == Some(name.as_str());
+        let label = format!("{}@v{}", table.name(), table.version());
+        let mut provider = Self::empty(root, label, Schema::new(fields), is_constant)?;
+        let files = files.iter().map(|file| {
+            let value = |field: &FieldRef| match path_column == Some(field.name()) {
+                true => Ok(ScalarValue::Utf8View(Some(file.add.path.clone()))),
+                false => partition_value(table, file, field),
+            };
+            let constants = provider.scanned.table_partition_cols();
+            let values = constants.iter().map(value).collect::<Result<Vec<_>>>()?;
+            let meta = ObjectMeta {
+                location: below(&table.place.folder, &file.add.path),
+                last_modified: chrono::DateTime::from_timestamp_millis(file.add.modification_time)
+                    .unwrap_or_default(),
+                size: file.bytes(),
+                e_tag: None,
+                version: None,
+            };
+            Ok(provider.file(meta, file.add.stats.as_deref(), values))
+        });
+        provider.files = files.collect::<Result<_>>()?;
+        Ok(provider)
+    }
+
+    /// Files that are no table, or not yet.
+    pub(crate) fn of_files(root: &Root, target: &Target, files: &[Written]) -> Result<Self> {
+        let label = target.below.clone();
+        let mut provider = Self::empty(root, label, target.schema.as_ref().clone(), |_| false)?;
+        let files = files.iter().map(|file| {
+            let meta = ObjectMeta {
+                location: below(&target.folder, &file.path),
+                last_modified: chrono::DateTime::default(),
+                size: file.bytes,
+                e_tag: None,
+                version: None,
+            };
+            provider.file(meta, Some(&file.stats), Vec::new())
+        });
+        provider.files = files.collect();
+        Ok(provider)
+    }
+
+    fn empty(
+        root: &Root,
+        label: String,
+        schema: Schema,
+        is_constant: impl Fn(&String) -> bool,
+    ) -> Result<Self> {
+        let fields = schema.fields().iter().cloned();
         let (constants, stored): (Vec<FieldRef>, Vec<FieldRef>) =
-            fields.iter().cloned().partition(is_constant);
+            fields.partition(|field| is_constant(field.name()));
         let scanned = TableSchema::builder(Arc::new(Schema::new(stored)))
-            .with_table_partition_cols(constants.clone())
+            .with_table_partition_cols(constants)
             .build();
-        let files = files
-            .iter()
-            .map(|file| partitioned_file(table, file, &constants, path_column, &scanned))
-            .collect::<Result<_>>()?;
         let url = ObjectStoreUrl::parse(root.query_url.as_str())
             .map_err(|error| from_datafusion(&error))?;
-        Ok(Self {
-            name: table.name().clone(),
-            version: table.version(),
-            url,
-            schema: Arc::new(Schema::new(fields)),
-            scanned,
-            files,
-        })
+        Ok(Self { label, url, schema: Arc::new(schema), scanned, files: Vec::new() })
+    }
+
+    fn file(
+        &self,
+        meta: ObjectMeta,
+        stats: Option<&str>,
+        values: Vec<ScalarValue>,
+    ) -> PartitionedFile {
+        let names = self.scanned.table_partition_cols().iter().map(|field| field.name().clone());
+        let constants: HashMap<String, ScalarValue> = names.zip(values.iter().cloned()).collect();
+        let schema = self.scanned.table_schema();
+        let known = statistics::of_log(stats, meta.size, schema, &constants);
+        let mut file = PartitionedFile::new_from_meta(meta).with_partition_values(values);
+        // Set directly: the method would claim that a constant is never null.
+        file.statistics = Some(Arc::new(known));
+        file
     }
 
     /// Files that may hold rows for which all filters are true.
@@ -112,45 +163,17 @@ impl LakeTable {
     }
 }
 
-fn partitioned_file(
-    table: &Table,
-    file: &DataFile,
-    constants: &[FieldRef],
-    path_column: Option<&str>,
-    scanned: &TableSchema,
-) -> Result<PartitionedFile> {
-    let add = &file.add;
-    let value = |field: &FieldRef| -> Result<ScalarValue> {
-        if path_column == Some(field.name()) {
-            return Ok(ScalarValue::Utf8View(Some(add.path.clone())));
-        }
-        let text = add.partition_values.get(field.name()).and_then(Option::as_deref);
-        partition_scalar(text, field.data_type()).ok_or_else(|| {
-            Problem::new(
-                &codes::TABLE_CORRUPT,
-                format!("`{}` has a file with the bad value `{text:?}`", table.name()),
-            )
-            .arg("column", field.name())
-            .arg("file", &add.path)
-        })
-    };
-    let values = constants.iter().map(value).collect::<Result<Vec<_>>>()?;
-    let named: HashMap<String, ScalarValue> =
-        constants.iter().map(|field| field.name().clone()).zip(values.iter().cloned()).collect();
-    let known =
-        statistics::of_log(add.stats.as_deref(), file.bytes(), scanned.table_schema(), &named);
-    let meta = ObjectMeta {
-        location: below(&table.place.folder, &add.path),
-        last_modified: chrono::DateTime::from_timestamp_millis(add.modification_time)
-            .unwrap_or_default(),
-        size: file.bytes(),
-        e_tag: None,
-        version: None,
-    };
-    let mut partitioned = PartitionedFile::new_from_meta(meta).with_partition_values(values);
-    // Set directly: the method would claim that a constant is never null.
-    partitioned.statistics = Some(Arc::new(known));
-    Ok(partitioned)
+fn partition_value(table: &Table, file: &DataFile, field: &FieldRef) -> Result<ScalarValue> {
+    let text = file.add.partition_values.get(field.name()).and_then(Option::as_deref);
+    partition_scalar(text, field.data_type()).ok_or_else(|| {
+        let name = table.name();
+        Problem::new(
+            &codes::TABLE_CORRUPT,
+            format!("the log of `{name}` has the bad value `{text:?}` for `{}`", field.name()),
+        )
+        .arg("column", field.name())
+        .arg("file", &file.add.path)
+    })
 }
 
 #[async_trait]
@@ -222,7 +245,7 @@ impl TableProvider for LakeTable {
 
 impl fmt::Debug for LakeTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LakeTable({}@v{}, {} files)", self.name, self.version, self.files.len())
+        write!(f, "LakeTable({}, {} files)", self.label, self.files.len())
     }
 }
 

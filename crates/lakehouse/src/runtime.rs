@@ -53,7 +53,6 @@ impl Runtime {
             .with_batch_size(BATCH_ROWS);
         let options = config.options_mut();
         options.optimizer.prefer_hash_join = hash_joins;
-        options.execution.parquet.pushdown_filters = true;
         options.execution.parquet.schema_force_view_types = true;
         options.sql_parser.dialect = datafusion::config::Dialect::PostgreSQL;
         // Spilling merges need this much per sorting partition to make progress at all.

@@ -1,5 +1,10 @@
 //! Tests of lake tables, named by what they show.
 
+mod concurrency;
 pub(crate) mod durability;
+mod faults;
+mod maintenance;
+mod merging;
+mod reading;
 mod support;
 mod writing;

@@ -1,7 +1,7 @@
 //! A lake in a temporary folder, and rows for it.
 
 use crate::{Lake, LakeConfig, Location, Runtime};
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringViewArray};
 use arrow::util::pretty::pretty_format_batches;
 use contracts::Batches;
 use contracts::sink::Prepared;
@@ -17,15 +17,43 @@ pub(crate) struct TestLake {
     pub(crate) lake: Lake,
 }
 
-pub(crate) fn open(dir: &Path) -> Lake {
-    let runtime = Runtime::new(256 << 20, &dir.join("spill"), 4 << 30).unwrap();
-    Lake::open(LakeConfig {
-        location: Location::Local(dir.join("my lake")),
+pub(crate) fn config(dir: &Path, memory_bytes: usize) -> LakeConfig {
+    let runtime = Runtime::new(memory_bytes, &dir.join("spill"), 4 << 30).unwrap();
+    LakeConfig {
+        location: Location::Local(dir.join("my lake é")),
         workspace: Name::new("main").unwrap(),
         threads: 2,
         runtime: Arc::new(runtime),
-    })
-    .unwrap()
+    }
+}
+
+pub(crate) fn open(dir: &Path) -> Lake {
+    Lake::open(config(dir, 256 << 20)).unwrap()
+}
+
+pub(crate) fn ints(values: &[i64]) -> ArrayRef {
+    Arc::new(Int64Array::from(values.to_vec()))
+}
+
+pub(crate) fn texts(values: &[&str]) -> ArrayRef {
+    Arc::new(StringViewArray::from(values.to_vec()))
+}
+
+pub(crate) fn flags(values: &[bool]) -> ArrayRef {
+    Arc::new(BooleanArray::from(values.to_vec()))
+}
+
+/// Rows of the columns `id` and `name`.
+pub(crate) fn people(ids: &[i64], names: &[&str]) -> RecordBatch {
+    batch(vec![("id", ints(ids)), ("name", texts(names))])
+}
+
+pub(crate) fn merge(table: &str, run: u64) -> TableWrite {
+    write(table, WriteMode::Merge { key: vec!["id".to_owned()], delete_flag: None }, run)
+}
+
+pub(crate) fn names(columns: &[&str]) -> Vec<String> {
+    columns.iter().map(|column| (*column).to_owned()).collect()
 }
 
 impl TestLake {
@@ -35,9 +63,16 @@ impl TestLake {
         Self { dir, lake }
     }
 
+    /// A lake that has so much memory.
+    pub(crate) fn with_memory(memory_bytes: usize) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let lake = Lake::open(config(dir.path(), memory_bytes)).unwrap();
+        Self { dir, lake }
+    }
+
     /// The folder of a table.
     pub(crate) fn folder(&self, table: &str) -> std::path::PathBuf {
-        self.dir.path().join("my lake/main").join(table.replace('.', "/"))
+        self.dir.path().join("my lake é/main").join(table.replace('.', "/"))
     }
 
     pub(crate) async fn prepare(
