@@ -49,10 +49,11 @@ impl Target {
     /// A lowercase fact about a value that could not be parsed.
     pub(super) fn reason(&self, value: &str) -> String {
         match &self.data_type {
-            DataType::Integer if self.digits(value, 0) => {
-                "is too large for a 64-bit integer".to_owned()
-            }
-            DataType::Integer => "is not an integer".to_owned(),
+            DataType::Integer => match self.count_digits(value) {
+                Some(_) if !value.contains('.') => "is too large for a 64-bit integer".to_owned(),
+                Some((_, 0)) | None => "is not an integer".to_owned(),
+                Some(_) => "has decimals".to_owned(),
+            },
             DataType::Decimal(precision, scale) => self.decimal(value, *precision, *scale),
             DataType::Float => "is not a number".to_owned(),
             DataType::Boolean => "is neither true nor false".to_owned(),
@@ -65,11 +66,6 @@ impl Target {
             },
             other => format!("does not fit the type `{other}`"),
         }
-    }
-
-    /// Whether it is a number with at most so many decimals, however large.
-    fn digits(&self, value: &str, decimals_max: usize) -> bool {
-        self.count_digits(value).is_some_and(|(_, decimals)| decimals <= decimals_max)
     }
 
     /// Digits before and after the decimal character that say something, when it is a number.
@@ -159,6 +155,7 @@ mod tests {
         for (data_type, format, value, expected) in [
             ("integer", None, "12a", "is not an integer"),
             ("integer", None, "1.0", "is not an integer"),
+            ("integer", None, "1.5", "has decimals"),
             ("integer", None, "9223372036854775808", "is too large for a 64-bit integer"),
             ("decimal(5,2)", None, "1.005", "has more than 2 decimals"),
             ("decimal(5,0)", None, "1.5", "has decimals"),

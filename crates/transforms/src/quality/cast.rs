@@ -180,7 +180,7 @@ impl Relational for Cast {
                     "rejects",
                     "{\"#types\": {\"_file\": \"string\", \"_row\": \"integer\", \"_offset\": \"integer\"}}\n\
                      {\"_node\": \"cast\", \"_errors\": [{\"column\": \"n\", \"value\": \"2.5\", \
-                     \"reason\": \"is not an integer\"}], \
+                     \"reason\": \"has decimals\"}], \
                      \"_record\": \"{\\\"n\\\":2.5,\\\"day\\\":null,\\\"i\\\":null}\"}",
                 ),
             ],
