@@ -56,4 +56,20 @@ pub enum Command {
     Run(commands::run::Arguments),
     /// Check all documents without running anything
     Check(commands::check::Arguments),
+    /// Ask lake tables and files in SQL
+    Query(commands::query::Arguments),
+    /// List tables, or show one: schema, history, files, statistics
+    Tables(commands::tables::Arguments),
+    /// List runs
+    Runs(commands::runs::Arguments),
+    /// Show what a run did
+    Logs(commands::logs::Arguments),
+    /// Show the SQL, stages and plan of a pipeline or node
+    Explain(commands::explain::Arguments),
+    /// Show where a table or column comes from
+    Lineage(commands::lineage::Arguments),
+    /// Put small files together, delete what nobody needs
+    Maintain(commands::maintain::Arguments),
+    /// List modules, or show one with its settings and examples
+    Modules(commands::modules::Arguments),
 }

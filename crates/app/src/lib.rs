@@ -1,5 +1,6 @@
 //! The `affluent` program: command line, configuration, and the wiring of everything below.
 
+mod ad_hoc;
 pub mod cli;
 mod commands;
 pub mod demo;

@@ -71,6 +71,27 @@ impl Workbench {
         Self::wire(folder, settings).map_err(one)
     }
 
+    /// The project that `settings` names, or, outside of any project, an empty one that leaves
+    /// nothing behind in the folder.
+    pub fn open_or_bare(settings: &Settings) -> Result<Self, Vec<Problem>> {
+        match engine::project::find(&settings.project) {
+            Ok(_) => Self::open(settings),
+            Err(_) => Self::bare(settings).map_err(|problem| vec![problem]),
+        }
+    }
+
+    fn bare(settings: &Settings) -> Result<Self> {
+        let dir = std::env::temp_dir().join(format!("affluent-{}", std::process::id()));
+        let document = model::yaml::Document::parse("-", "affluent: 1\nname: adhoc\n")?;
+        let folder = ProjectFolder {
+            project: document.read("")?,
+            pipelines: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            dir,
+        };
+        Self::wire(folder, settings)
+    }
+
     fn wire(folder: ProjectFolder, settings: &Settings) -> Result<Self> {
         let state = folder.dir.join(".affluent");
         prepare_state(&state)?;

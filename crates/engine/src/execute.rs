@@ -399,7 +399,10 @@ impl Attempt {
         }
         let mut prepared = prepared.into_iter();
         while let Some((at, sink)) = prepared.next() {
-            if blocked.contains(&at) {
+            // Nothing was rejected: a version without rows would be noise.
+            let is_empty_quarantine =
+                self.graph.nodes[at].is_implicit && self.counters[at].rows_out.rows() == 0;
+            if blocked.contains(&at) || is_empty_quarantine {
                 sink.discard().await;
                 continue;
             }

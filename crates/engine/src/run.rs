@@ -436,6 +436,21 @@ fn fill_params(graph: &Graph, given: &BTreeMap<String, Value>) -> Result<BTreeMa
     Ok(filled)
 }
 
+/// Values for planning alone: defaults, or nulls of the right type.
+pub(crate) fn sample_params(graph: &Graph) -> BTreeMap<String, ParamValue> {
+    let mut params = BTreeMap::new();
+    for (name, param) in &graph.pipeline.params {
+        let value = param.default.clone().unwrap_or(Value::Null);
+        params.insert(name.to_string(), ParamValue { data_type: param.data_type.clone(), value });
+    }
+    let null = |data_type| ParamValue { data_type, value: Value::Null };
+    params.insert("run_id".to_owned(), null(DataType::String));
+    for name in ["run_time", "interval_start", "interval_end"] {
+        params.insert(name.to_owned(), null(DataType::Timestamp));
+    }
+    params
+}
+
 /// Every `$name` that SQL of a run can use.
 fn typed_params(graph: &Graph, record: &RunRecord) -> Result<BTreeMap<String, ParamValue>> {
     let mut params = BTreeMap::new();

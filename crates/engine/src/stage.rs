@@ -5,6 +5,7 @@ use crate::graph::{Graph, Module};
 use crate::progress::Listener;
 use crate::rejects::Rejects;
 use crate::route::{Finding, visible};
+use crate::seen;
 use crate::spool::Spool;
 use arrow::datatypes::SchemaRef;
 use contracts::rejects::rejects_schema;
@@ -16,7 +17,7 @@ use contracts::{
 use model::pipeline::{OUT, REJECTS};
 use model::run::{Committed, Input, RunEvent, RunRecord};
 use model::{Name, Problem, Result, TableName, codes};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -179,6 +180,8 @@ impl Attempt {
                     bytes: Arc::clone(&counters.bytes),
                 };
                 let batches = source.read(&self.context, request).await?;
+                let pipeline = &self.record.pipeline;
+                seen::save(&self.context.state, pipeline, &node.id, &batches.schema);
                 stage.announce(at, &batches.schema, batches.in_origin_order);
                 Ok(Some(Work::Source(batches, rejected, rejects)))
             }
@@ -211,7 +214,7 @@ impl Attempt {
         let fed = self.feeds(at, stage).await?;
         let questions = module.facts(&self.module_inputs(&fed, BTreeMap::new()))?;
         let mut facts = BTreeMap::new();
-        for (question, sql) in questions {
+        for (question, sql) in questions.clone() {
             let key = format!("{}/{question}", node.id);
             if !self.facts.contains_key(&key) {
                 if fed.iter().any(|input| matches!(input.feed, Feed::Stream(_))) {
@@ -229,6 +232,9 @@ impl Attempt {
         let (chain, planned) = self.plan_chain(at, chain, &fed, stage).await?;
         let in_origin_order = planned.in_origin_order().await?;
         let schema = visible(&planned.schema());
+        if !questions.is_empty() {
+            seen::save(&self.context.state, &self.record.pipeline, &node.id, &schema);
+        }
         let ports = match &relation.routing {
             Routing::Ports(ports) => ports.iter().map(|port| Name::new(port.as_str())).collect(),
             _ => Ok(vec![port_name(OUT)]),
@@ -400,14 +406,7 @@ impl Attempt {
             readers.push((0..reads).filter_map(|_| spool.map(Spool::read)).collect());
         }
         let batches = planned.execute(readers).await?.collect().await?;
-        let text = contracts::rows::write(&batches)?;
-        let rows = text
-            .lines()
-            .map(serde_json::from_str::<Map<String, Value>>)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| Problem::new(&codes::INTERNAL, "no answer").detail(error))?;
-        let mut rows: Vec<Value> = rows.into_iter().map(Value::Object).collect();
-        Ok(if rows.len() == 1 { rows.remove(0) } else { Value::Array(rows) })
+        crate::trial::answer(&batches)
     }
 
     /// Parts of the stage that reach no sink now wait for a stage in which they do, so that they

@@ -14,7 +14,7 @@ const ONE_VERSION: &[&str] =
 /// without them.
 const CONFINED: &[(&[&str], &[&str])] = &[(
     &["datafusion", "deltalake", "deltalake-core"],
-    &["lakehouse", "query", "app", "it", "pins"],
+    &["lakehouse", "query", "app", "pins"],
 )];
 
 /// Checks versions, confinement and the list of pins.

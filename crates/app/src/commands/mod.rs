@@ -1,7 +1,15 @@
 //! One file per command.
 
 pub mod check;
+pub mod explain;
+pub mod lineage;
+pub mod logs;
+pub mod maintain;
+pub mod modules;
+pub mod query;
 pub mod run;
+pub mod runs;
+pub mod tables;
 
 use crate::cli::{Cli, Command};
 use crate::output::{ExitCode, Output};
@@ -22,6 +30,11 @@ impl Session {
     pub(crate) fn open(&self) -> Result<Workbench, Vec<Problem>> {
         Workbench::open(&self.settings)
     }
+
+    /// The project, or an empty one outside of any.
+    pub(crate) fn open_or_bare(&self) -> Result<Workbench, Vec<Problem>> {
+        Workbench::open_or_bare(&self.settings)
+    }
 }
 
 /// Runs the command; problems are printed.
@@ -40,6 +53,14 @@ pub async fn execute(cli: Cli) -> ExitCode {
     let outcome = match cli.command {
         Command::Run(arguments) => run::execute(&session, arguments).await,
         Command::Check(arguments) => check::execute(&session, arguments).await,
+        Command::Query(arguments) => query::execute(&session, arguments).await,
+        Command::Tables(arguments) => tables::execute(&session, arguments).await,
+        Command::Runs(arguments) => runs::execute(&session, arguments).await,
+        Command::Logs(arguments) => logs::execute(&session, arguments).await,
+        Command::Explain(arguments) => explain::execute(&session, arguments).await,
+        Command::Lineage(arguments) => lineage::execute(&session, arguments).await,
+        Command::Maintain(arguments) => maintain::execute(&session, arguments).await,
+        Command::Modules(arguments) => modules::execute(&session, arguments).await,
     };
     match outcome {
         Ok(code) => code,

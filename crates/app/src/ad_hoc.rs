@@ -1,0 +1,302 @@
+//! Queries that are asked once: over lake tables by name and files by path.
+
+use crate::output::Output;
+use crate::workbench::Workbench;
+use arrow::array::RecordBatch;
+use arrow::util::display::FormatOptions;
+use arrow::util::pretty::pretty_format_batches_with_options;
+use clap::ValueEnum;
+use contracts::{
+    Batches, Build, PlanInput, PlanRequest, Planned, ReadRequest, Reject, RejectSink, Sql, Step,
+};
+use futures::{StreamExt, TryStreamExt, stream};
+use model::{Problem, Result, codes};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Rows that a table on the terminal shows at most.
+const ROWS_SHOWN_MAX: usize = 1000;
+
+/// How rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Aligned columns, for people
+    Table,
+    /// One JSON array
+    Json,
+    /// One JSON object per line
+    Ndjson,
+}
+
+/// Counts the rows of a file that could not be read.
+#[derive(Debug, Default)]
+struct Unread {
+    rows: AtomicU64,
+}
+
+impl RejectSink for Unread {
+    fn reject(&self, _: Reject) -> Result<()> {
+        self.rows.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// The rows of a query, and how many rows of its files could not be read.
+pub(crate) struct Rows {
+    pub(crate) batches: Batches,
+    unread: Arc<Unread>,
+}
+
+/// A query, planned, with the files it reads opened.
+pub(crate) struct Prepared {
+    pub(crate) planned: Box<dyn Planned>,
+    files: Vec<Opened>,
+    unread: Arc<Unread>,
+}
+
+/// A file under the name it has in the query.
+struct Opened {
+    name: String,
+    module: &'static str,
+    settings: Value,
+    batches: Batches,
+}
+
+/// Plans the query and opens the files it names.
+pub(crate) async fn prepare(workbench: &Workbench, text: &str) -> Result<Prepared> {
+    let sql = Sql::parse(&versions_spelt_out(text))?;
+    let unread = Arc::new(Unread::default());
+    let mut files = Vec::new();
+    for (zone, name) in sql.relations() {
+        if zone.is_none() && name.contains(['.', '/', '*']) {
+            files.push(open(workbench, &name, &unread).await?);
+        }
+    }
+    let inputs = files.iter().map(|file| PlanInput {
+        name: file.name.clone(),
+        schema: Arc::clone(&file.batches.schema),
+        in_origin_order: file.batches.in_origin_order,
+        bytes: None,
+    });
+    let request = PlanRequest {
+        inputs: inputs.collect(),
+        steps: vec![Step { name: "_query".to_owned(), sql, counter: None }],
+        params: BTreeMap::new(),
+        tables: BTreeMap::new(),
+        table_bytes: 0,
+        partitions: workbench.context.threads,
+    };
+    let planned = workbench.query.plan(request).await?;
+    Ok(Prepared { planned, files, unread })
+}
+
+/// Runs the query.
+pub(crate) async fn run(workbench: &Workbench, text: &str) -> Result<Rows> {
+    let Prepared { planned, files, unread } = prepare(workbench, text).await?;
+    let mut readers = Vec::new();
+    for (file, reads) in files.into_iter().zip(planned.reads()) {
+        let mut copies = Vec::new();
+        // A file that is named twice is read twice: there is no pipeline to share it in.
+        for _ in 1..reads {
+            let again = read(workbench, file.module, &file.settings, &unread).await?;
+            copies.push(again);
+        }
+        if reads > 0 {
+            copies.push(file.batches);
+        }
+        readers.push(copies);
+    }
+    Ok(Rows { batches: planned.execute(readers).await?, unread })
+}
+
+async fn open(workbench: &Workbench, name: &str, unread: &Arc<Unread>) -> Result<Opened> {
+    let path = if name.contains("://") {
+        name.to_owned()
+    } else {
+        let here = std::env::current_dir().unwrap_or_default();
+        here.join(name).to_string_lossy().into_owned()
+    };
+    let module = module_for(name)?;
+    let mut settings = Map::new();
+    settings.insert("path".to_owned(), json!(path));
+    if matches!(module, "csv" | "excel") {
+        settings.insert("types".to_owned(), json!("infer"));
+    }
+    let settings = Value::Object(settings);
+    let batches = read(workbench, module, &settings, unread).await?;
+    Ok(Opened { name: name.to_owned(), module, settings, batches })
+}
+
+/// The source module for a file, by its name.
+fn module_for(name: &str) -> Result<&'static str> {
+    let lower = name.to_lowercase();
+    let plain = [".gz", ".zst", ".zip"].iter().fold(lower.as_str(), |n, e| n.trim_end_matches(e));
+    let extension = plain.rsplit('.').next().unwrap_or_default();
+    match extension {
+        "csv" | "tsv" | "txt" | "tab" | "psv" => Ok("csv"),
+        "json" | "ndjson" | "jsonl" | "geojson" => Ok("json"),
+        "parquet" | "pq" => Ok("parquet"),
+        "xlsx" | "xls" | "ods" | "xlsm" => Ok("excel"),
+        "xml" => Ok("xml"),
+        _ => Err(Problem::new(
+            &codes::NAME_UNKNOWN,
+            format!("`{name}` is neither a table nor a file of a known kind"),
+        )
+        .arg("name", name)
+        .hint("tables are `zone.table`; files end with csv, json, ndjson, parquet, xlsx or xml")),
+    }
+}
+
+async fn read(
+    workbench: &Workbench,
+    module: &'static str,
+    settings: &Value,
+    unread: &Arc<Unread>,
+) -> Result<Batches> {
+    let entry = workbench.registry.get(module)?;
+    let Build::Source(build) = entry.build else {
+        return Err(Problem::new(&codes::INTERNAL, format!("`{module}` is not a source")));
+    };
+    let source = build(settings).map_err(|(_, problem)| problem)?;
+    let context = &workbench.context;
+    let discovery = source.discover(context, &contracts::Past::default()).await?;
+    let request = ReadRequest {
+        inputs: discovery.inputs,
+        partitions: context.threads,
+        sample: None,
+        rejects: Arc::clone(unread) as Arc<dyn RejectSink>,
+        bytes: Arc::default(),
+    };
+    source.read(context, request).await
+}
+
+/// `gold.sales@v12` outside of quotes becomes `at('gold.sales', version => 12)`.
+fn versions_spelt_out(text: &str) -> String {
+    let mut spelt = String::with_capacity(text.len());
+    let mut quote = None;
+    let mut word_start = 0;
+    let mut characters = text.char_indices().peekable();
+    while let Some((at, character)) = characters.next() {
+        match quote {
+            Some(open) if character == open => quote = None,
+            Some(_) => {}
+            None if character == '\'' || character == '"' => quote = Some(character),
+            None => {}
+        }
+        let is_word = character.is_alphanumeric() || character == '_' || character == '.';
+        let rest = &text[at..];
+        if quote.is_none() && rest.starts_with("@v") {
+            let digits: String = rest[2..].chars().take_while(char::is_ascii_digit).collect();
+            let table = spelt.split_off(word_start);
+            spelt.push_str(&format!("at('{table}', version => {digits})"));
+            for _ in 0..=digits.len() {
+                characters.next();
+            }
+            word_start = spelt.len();
+            continue;
+        }
+        spelt.push(character);
+        if !is_word {
+            word_start = spelt.len();
+        }
+    }
+    spelt
+}
+
+/// Writes the rows to a file or to standard output.
+pub(crate) async fn write(
+    rows: Rows,
+    format: Format,
+    out: Option<&Path>,
+    output: Output,
+) -> Result<()> {
+    let Rows { batches, unread } = rows;
+    match format {
+        Format::Table => write_table(batches, output).await?,
+        _ => write_stream(batches, format, out).await?,
+    }
+    let unread = unread.rows.load(Ordering::Relaxed);
+    if unread > 0 {
+        output.problem(
+            &Problem::new(
+                &codes::FILE_CORRUPT,
+                format!("{unread} rows of the files could not be read"),
+            )
+            .hint("a pipeline keeps them, with the reason, in the quarantine zone"),
+        );
+    }
+    Ok(())
+}
+
+async fn write_table(batches: Batches, output: Output) -> Result<()> {
+    let schema = Arc::clone(&batches.schema);
+    let mut shown: Vec<RecordBatch> = Vec::new();
+    let mut count = 0;
+    let mut more = false;
+    'partitions: for mut partition in batches.partitions {
+        while let Some(batch) = partition.try_next().await? {
+            let room = ROWS_SHOWN_MAX - count;
+            if batch.num_rows() > room {
+                shown.push(batch.slice(0, room));
+                count = ROWS_SHOWN_MAX;
+                more = true;
+                break 'partitions;
+            }
+            count += batch.num_rows();
+            shown.push(batch);
+        }
+    }
+    if shown.is_empty() {
+        shown.push(RecordBatch::new_empty(schema));
+    }
+    let options = FormatOptions::default().with_display_error(true).with_null("");
+    let text = pretty_format_batches_with_options(&shown, &options)
+        .map_err(|error| Problem::new(&codes::INTERNAL, "rows cannot be shown").detail(error))?;
+    output.raw(&format!("{text}\n"));
+    let rows = if count == 1 { "1 row".to_owned() } else { format!("{count} rows") };
+    let rest = if more { " shown; there are more: use `--format csv` to see all" } else { "" };
+    output.line(format!("{rows}{rest}"));
+    Ok(())
+}
+
+async fn write_stream(batches: Batches, format: Format, out: Option<&Path>) -> Result<()> {
+    let target: Box<dyn Write + Send> = match out {
+        Some(path) => {
+            Box::new(BufWriter::new(File::create(path).map_err(|e| unwritable(path, &e))?))
+        }
+        None => Box::new(BufWriter::new(io::stdout())),
+    };
+    let mut target = target;
+    let mut rows = stream::iter(batches.partitions).flatten();
+    let mut separator = if format == Format::Json { "[\n" } else { "" };
+    let mut put =
+        |text: &str| target.write_all(text.as_bytes()).map_err(|e| unwritable(Path::new("-"), &e));
+    while let Some(batch) = rows.try_next().await? {
+        for line in contracts::rows::write(&[batch])?.lines() {
+            put(separator)?;
+            put(line)?;
+            separator = if format == Format::Json { ",\n" } else { "\n" };
+        }
+    }
+    put(match (format, separator) {
+        (Format::Json, "[\n") => "[]\n",
+        (Format::Json, _) => "\n]\n",
+        (_, "") => "",
+        _ => "\n",
+    })?;
+    target.flush().map_err(|e| unwritable(Path::new("-"), &e))
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Problem {
+    let code = match error.kind() {
+        io::ErrorKind::PermissionDenied => &codes::PERMISSION_DENIED,
+        io::ErrorKind::NotFound => &codes::FILE_NOT_FOUND,
+        _ => &codes::STORAGE_FAILED,
+    };
+    Problem::new(code, format!("`{}` cannot be written", path.display())).detail(error)
+}

@@ -1,0 +1,129 @@
+//! `affluent lineage`: where a table or column comes from.
+
+use super::{Outcome, Session};
+use crate::output::ExitCode;
+use clap::{Args, ValueEnum};
+use engine::outline;
+use model::{Problem, TableName, codes};
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Examples:
+///
+///   affluent lineage gold.sales_daily_metrics
+///   affluent lineage gold.sales_daily_metrics.revenue
+///   affluent lineage gold.sales_daily_metrics --format mermaid
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Arguments {
+    /// `zone.table` or `zone.table.column`
+    pub target: String,
+    /// How it is shown
+    #[arg(long, value_enum, default_value_t = Shape::Tree)]
+    pub format: Shape,
+}
+
+/// How lineage is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shape {
+    /// An indented tree
+    Tree,
+    /// A JSON array of edges
+    Json,
+    /// A Mermaid flowchart
+    Mermaid,
+}
+
+/// A column of a table, file or database.
+type Column = (String, String);
+/// For each column, those it is made from.
+type Edges = BTreeMap<Column, BTreeSet<Column>>;
+
+pub(crate) async fn execute(session: &Session, arguments: Arguments) -> Outcome {
+    let one = |problem: Problem| vec![problem];
+    let workbench = session.open()?;
+    let mut parts = arguments.target.splitn(3, '.');
+    let zone_and_table: Vec<&str> = parts.by_ref().take(2).collect();
+    let table = TableName::parse(&zone_and_table.join(".")).map_err(one)?;
+    let column = parts.next();
+    let mut edges = Edges::new();
+    for file in workbench.folder.pipelines.values() {
+        let graph = workbench.graph(file)?;
+        let found = outline::columns(graph, &workbench.context, &workbench.query).await;
+        for (to, from) in found.map_err(one)? {
+            edges.entry(to).or_default().extend(from);
+        }
+    }
+    let wanted: Vec<Column> = edges
+        .keys()
+        .filter(|(relation, name)| {
+            *relation == table.to_string() && column.is_none_or(|column| column == name)
+        })
+        .cloned()
+        .collect();
+    if wanted.is_empty() {
+        let what = column.map(|column| format!("column `{column}` of ")).unwrap_or_default();
+        return Err(one(Problem::new(
+            &codes::TABLE_NOT_FOUND,
+            format!("no pipeline writes {what}table `{table}`"),
+        )
+        .hint("`affluent tables` lists what there is")));
+    }
+    let shape = if session.output.json { Shape::Json } else { arguments.format };
+    match shape {
+        Shape::Tree => {
+            for column in &wanted {
+                let mut path = Vec::new();
+                show_tree(session, &edges, column, 0, &mut path);
+            }
+        }
+        Shape::Json => {
+            let pairs: Vec<_> = reachable(&edges, &wanted)
+                .into_iter()
+                .map(|(to, from)| json!({"to": {"relation": to.0, "column": to.1}, "from": {"relation": from.0, "column": from.1}}))
+                .collect();
+            session.output.raw(&format!("{}\n", json!(pairs)));
+        }
+        Shape::Mermaid => {
+            session.output.raw("flowchart LR\n");
+            for (to, from) in reachable(&edges, &wanted) {
+                let line = format!("  {}.{} --> {}.{}\n", from.0, from.1, to.0, to.1);
+                session.output.raw(&line.replace(['*', '/', ' '], "_"));
+            }
+        }
+    }
+    Ok(ExitCode::Done)
+}
+
+fn show_tree(
+    session: &Session,
+    edges: &Edges,
+    column: &Column,
+    depth: usize,
+    path: &mut Vec<Column>,
+) {
+    let indent = "  ".repeat(depth);
+    let again = if path.contains(column) { " (see above)" } else { "" };
+    session.output.line(format!("{indent}{}.{}{again}", column.0, column.1));
+    if !again.is_empty() {
+        return;
+    }
+    path.push(column.clone());
+    for from in edges.get(column).into_iter().flatten() {
+        show_tree(session, edges, from, depth + 1, path);
+    }
+    path.pop();
+}
+
+fn reachable(edges: &Edges, wanted: &[Column]) -> BTreeSet<(Column, Column)> {
+    let mut pairs = BTreeSet::new();
+    let mut open: Vec<Column> = wanted.to_vec();
+    while let Some(to) = open.pop() {
+        for from in edges.get(&to).into_iter().flatten() {
+            if pairs.insert((to.clone(), from.clone())) {
+                open.push(from.clone());
+            }
+        }
+    }
+    pairs
+}
