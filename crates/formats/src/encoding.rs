@@ -257,8 +257,8 @@ fn oddities(text: &str) -> usize {
         if !character.is_ascii() {
             let is_odd = if character.is_alphabetic() {
                 let is_capital = character.is_uppercase();
-                (is_capital && before.is_lowercase())
-                    || (is_capital && (after.is_ascii_digit() || before.is_ascii_digit()))
+                let is_beside_digit = after.is_ascii_digit() || before.is_ascii_digit();
+                (is_capital && (before.is_lowercase() || is_beside_digit))
                     || (!before.is_alphabetic() && !after.is_alphabetic())
             } else {
                 character.is_control()

@@ -7,13 +7,18 @@
 /// Bytes that one call of [`Index::fill`] looks at, so that they stay in the first-level cache.
 const WINDOW_BYTES: usize = 32 * 1024;
 
+/// Cuts that are written at once; more than a block has are written in several rounds.
+const ROUND: usize = 8;
+/// Room that a block may need: its cuts, and what the last round writes in vain.
+const BLOCK_ROOM: usize = 64 + ROUND;
+
 /// Positions in one chunk, filled window by window.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    /// Where fields begin: one past each delimiter or newline, after the beginning of the first
-    /// record. The field between `cuts[i]` and `cuts[i + 1]` ends one byte before the latter.
-    pub(crate) cuts: Vec<u32>,
-    /// For each whole record, the place in `cuts` of its end.
+    /// Cuts, of which the first `cut_count` mean something.
+    cut_space: Vec<u32>,
+    cut_count: usize,
+    /// For each whole record, the place in the cuts of its end.
     pub(crate) ends: Vec<u32>,
     /// For each whole record, the lines of the chunk up to and including it.
     pub(crate) lines: Vec<u32>,
@@ -33,10 +38,16 @@ pub(crate) struct Marks {
 }
 
 impl Index {
+    /// Where fields begin: one past each delimiter or newline, after the beginning of the first
+    /// record. The field between cuts `i` and `i + 1` ends one byte before the latter.
+    pub(crate) fn cuts(&self) -> &[u32] {
+        &self.cut_space[..self.cut_count]
+    }
+
     /// Starts with a new chunk.
     pub(crate) fn reset(&mut self) {
-        self.cuts.clear();
-        self.cuts.push(0);
+        self.cut_count = 0;
+        self.push_cut(0);
         self.ends.clear();
         self.lines.clear();
         self.position = 0;
@@ -47,7 +58,9 @@ impl Index {
     /// Forgets the whole records, keeps the begun one.
     pub(crate) fn consume(&mut self) {
         if let Some(last) = self.ends.last() {
-            self.cuts.drain(..*last as usize);
+            let last = *last as usize;
+            self.cut_space.copy_within(last..self.cut_count, 0);
+            self.cut_count -= last;
         }
         self.ends.clear();
         self.lines.clear();
@@ -70,56 +83,79 @@ impl Index {
             self.position += 64;
         }
         let is_at_end = self.position >= bytes.len();
-        let last = self.cuts.last().map_or(0, |last| *last as usize);
+        let last = self.cuts().last().map_or(0, |last| *last as usize);
         let is_fresh = match self.ends.last() {
-            Some(end) => *end as usize + 1 == self.cuts.len(),
-            None => self.cuts.len() == 1,
+            Some(end) => *end as usize + 1 == self.cut_count,
+            None => self.cut_count == 1,
         };
         if is_at_end && !(is_fresh && last >= bytes.len()) {
             // The last record has no newline; it ends as if one stood behind it.
             self.line += 1;
-            self.cuts.push(to_u32(bytes.len()) + 1);
-            self.ends.push(to_u32(self.cuts.len() - 1));
+            self.push_cut(to_u32(bytes.len()) + 1);
+            self.ends.push(to_u32(self.cut_count - 1));
             self.lines.push(self.line);
         }
         !self.ends.is_empty()
     }
 
+    fn push_cut(&mut self, cut: u32) {
+        self.cut_space.resize(self.cut_space.len().max(self.cut_count + BLOCK_ROOM), 0);
+        self.cut_space[self.cut_count] = cut;
+        self.cut_count += 1;
+    }
+
     #[inline]
     fn add(&mut self, block: &[u8; 64], marks: Marks, valid: u64) {
-        let newlines = mask_of(block, marks.newline) & valid;
-        let mut cuts = (mask_of(block, marks.delimiter) & valid) | newlines;
+        let newlines = mask_of(block, |byte| byte == marks.newline) & valid;
+        let mut cuts =
+            mask_of(block, |byte| (byte == marks.delimiter) | (byte == marks.newline)) & valid;
         let mut ends = newlines;
         if let Some(quote) = marks.quote {
-            let inside = prefix_parity(mask_of(block, quote) & valid) ^ self.inside;
+            let inside = prefix_parity(mask_of(block, |byte| byte == quote) & valid) ^ self.inside;
             // The sign bit says whether the block ends inside of quotes.
             self.inside = (inside.cast_signed() >> 63).cast_unsigned();
             cuts &= !inside;
             ends &= !inside;
         }
-        let base = to_u32(self.position) + 1;
-        let first = self.cuts.len();
-        let all_cuts = cuts;
-        while cuts != 0 {
-            self.cuts.push(base + cuts.trailing_zeros());
-            cuts &= cuts - 1;
-        }
+        let first = self.cut_count;
+        self.write_cuts(cuts);
         while ends != 0 {
             let upto = ends ^ (ends - 1);
-            self.ends.push(to_u32(first) + (all_cuts & upto).count_ones() - 1);
+            self.ends.push(to_u32(first) + (cuts & upto).count_ones() - 1);
             self.lines.push(self.line + (newlines & upto).count_ones());
             ends &= ends - 1;
         }
         self.line += newlines.count_ones();
     }
+
+    /// Writes a cut for each bit, in rounds of a fixed size: a loop that ends after the last bit
+    /// would be mispredicted in nearly every block.
+    #[inline]
+    fn write_cuts(&mut self, mut cuts: u64) {
+        let count = cuts.count_ones() as usize;
+        let end = self.cut_count + BLOCK_ROOM;
+        if end > self.cut_space.len() {
+            self.cut_space.resize(end * 2, 0);
+        }
+        let space = &mut self.cut_space[self.cut_count..end];
+        let base = to_u32(self.position) + 1;
+        for round in space.as_chunks_mut::<ROUND>().0.iter_mut().take(count.div_ceil(ROUND)) {
+            for cut in round {
+                // The highest bit is set so that the number of zeros is defined when none is left.
+                *cut = base + (cuts | 1 << 63).trailing_zeros();
+                cuts &= cuts.wrapping_sub(1);
+            }
+        }
+        self.cut_count += count;
+    }
 }
 
-/// One bit for each byte of `block` that is `wanted`.
+/// One bit for each byte of `block` that is wanted.
 #[inline]
-fn mask_of(block: &[u8; 64], wanted: u8) -> u64 {
+fn mask_of(block: &[u8; 64], is_wanted: impl Fn(u8) -> bool) -> u64 {
     let mut hits = [0u8; 64];
     for (hit, byte) in hits.iter_mut().zip(block) {
-        *hit = u8::from(*byte == wanted);
+        *hit = u8::from(is_wanted(*byte));
     }
     let mut mask = 0;
     for (at, word) in hits.as_chunks::<8>().0.iter().enumerate() {
@@ -153,7 +189,7 @@ mod tests {
         let mut index = Index::default();
         index.reset();
         index.fill(text.as_bytes(), Marks { delimiter: b',', newline: b'\n', quote });
-        (index.cuts, index.ends, index.lines)
+        (index.cuts().to_vec(), index.ends, index.lines)
     }
 
     #[test]
@@ -191,6 +227,6 @@ mod tests {
         for at in [0, 7, 8, 31, 63] {
             block[at] = b'y';
         }
-        assert_eq!(mask_of(&block, b'y'), 1 | 1 << 7 | 1 << 8 | 1 << 31 | 1 << 63);
+        assert_eq!(mask_of(&block, |byte| byte == b'y'), 1 | 1 << 7 | 1 << 8 | 1 << 31 | 1 << 63);
     }
 }

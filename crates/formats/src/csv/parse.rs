@@ -25,6 +25,8 @@ pub(crate) struct Parser {
     has_spans: bool,
     columns: Columns,
     rejects: Arc<dyn RejectSink>,
+    batch_rows_max: usize,
+    /// Rows of each batch of the chunk.
     batch_rows: usize,
     index: Index,
     /// Records of the index's window that are rows, and their lines.
@@ -66,13 +68,18 @@ impl Progress {
 }
 
 impl Parser {
-    pub(crate) fn new(plan: &Arc<Plan>, rejects: Arc<dyn RejectSink>, batch_rows: usize) -> Self {
+    pub(crate) fn new(
+        plan: &Arc<Plan>,
+        rejects: Arc<dyn RejectSink>,
+        batch_rows_max: usize,
+    ) -> Self {
         Self {
             plan: Arc::clone(plan),
             has_spans: !plan.types.are_texts(),
             columns: Columns::new(Arc::clone(&plan.text_schema), plan.null_values.clone()),
             rejects,
-            batch_rows,
+            batch_rows_max,
+            batch_rows: batch_rows_max,
             index: Index::default(),
             records: Vec::new(),
             lines: Vec::new(),
@@ -90,6 +97,10 @@ impl Parser {
         self.lines.clear();
         self.taken = 0;
         self.lines_before = 0;
+        let records = usize::try_from(chunk.records).unwrap_or(usize::MAX);
+        // Batches of one chunk are about as long as one another, none is left with a few rows.
+        self.batch_rows = records.div_ceil(records.div_ceil(self.batch_rows_max).max(1)).max(1);
+        self.columns.expect(self.batch_rows);
         if chunk.is_first {
             self.reject_preamble(&chunk.file)?;
         }
@@ -197,8 +208,8 @@ impl Parser {
                 return Ok(());
             }
         }
-        let base = self.index.cuts[0] as usize;
-        let last = self.index.ends.last().map_or(0, |last| self.index.cuts[*last as usize]);
+        let base = self.index.cuts()[0] as usize;
+        let last = self.index.ends.last().map_or(0, |last| self.index.cuts()[*last as usize]);
         let window = &chunk.bytes[base..(last as usize).min(chunk.bytes.len())];
         let Ok(text) = simdutf8::basic::from_utf8(window) else {
             progress.is_fast = false;
@@ -214,8 +225,8 @@ impl Parser {
         let until = self.records.len().min(self.taken + room);
         let block = Block {
             text,
-            base: self.index.cuts[0],
-            cuts: &self.index.cuts,
+            base: self.index.cuts()[0],
+            cuts: self.index.cuts(),
             records: &self.records[self.taken..until],
             width: chunk.file.layout.width,
         };
@@ -250,8 +261,8 @@ impl Parser {
                 self.tally.records += 1;
             } else {
                 let field = |number: u32| {
-                    let start = self.index.cuts[(first + number) as usize] as usize;
-                    let end = self.index.cuts[(first + number + 1) as usize] as usize - 1;
+                    let start = self.index.cuts()[(first + number) as usize] as usize;
+                    let end = self.index.cuts()[(first + number + 1) as usize] as usize - 1;
                     chunk.bytes[start..end].trim_ascii()
                 };
                 let is_blank = found == 1 && field(0).is_empty();
@@ -262,8 +273,8 @@ impl Parser {
                     self.lines.push(line.cast_signed());
                     self.tally.records += 1;
                 } else if !is_blank {
-                    let start = self.index.cuts[first as usize] as usize;
-                    let end = self.index.cuts[end as usize] as usize - 1;
+                    let start = self.index.cuts()[first as usize] as usize;
+                    let end = self.index.cuts()[end as usize] as usize - 1;
                     let raw = layout.syntax.trim_line(&chunk.bytes[start..end]);
                     let reason = wrong_width(found as usize, layout.width);
                     self.reject(chunk, start, line, raw, vec![error(reason)])?;

@@ -99,7 +99,7 @@ fn tables() -> impl Strategy<Value = Vec<Vec<Option<String>>>> {
 fn outcome(text: &[u8], options: &CsvOptions, chunk_bytes: usize) -> Outcome {
     let file = one_file("t.csv", text);
     let tuning = Tuning { chunk_bytes, batch_rows: 7, ..Tuning::default() };
-    read_tuned(&[file.file.clone()], options, &tuning).unwrap()
+    read_tuned(std::slice::from_ref(&file.file), options, &tuning).unwrap()
 }
 
 proptest! {

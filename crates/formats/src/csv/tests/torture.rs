@@ -80,7 +80,7 @@ fn b_02_every_record_is_loaded_or_rejected() {
     let (mut checked, mut counted) = (0, 0);
     for file in csv_files() {
         let csv = CsvOptions::default();
-        let Ok(outcome) = read_tuned(&[file.clone()], &csv, &Tuning::default()) else {
+        let Ok(outcome) = read_tuned(std::slice::from_ref(&file), &csv, &Tuning::default()) else {
             let is_empty = std::fs::metadata(&file.path).unwrap().len() <= 3;
             assert!(is_empty, "{} cannot be read", file.name);
             continue;
@@ -196,7 +196,7 @@ fn b_04_encodings() {
         // What is not found out can be said.
         let label = file.name.trim_start_matches("west_").trim_end_matches(".csv");
         let csv = CsvOptions { encoding: Some(label.to_owned()), ..CsvOptions::default() };
-        let outcome = read_tuned(&[file.clone()], &csv, &Tuning::default()).unwrap();
+        let outcome = read_tuned(std::slice::from_ref(&file), &csv, &Tuning::default()).unwrap();
         assert_eq!(texts(&outcome), expected, "{label}");
     }
     println!("b_04: {exact} of 18 files that are not UTF-8 are read exactly; others: {missed:?}");
@@ -235,7 +235,7 @@ fn b_05_values() {
     let infer = CsvOptions { types: Types::Infer, ..CsvOptions::default() };
     for file in files_of(&folder) {
         let texts = read_path(&file.path).unwrap();
-        let inferred = read_tuned(&[file.clone()], &infer, &Tuning::default()).unwrap();
+        let inferred = read_tuned(std::slice::from_ref(&file), &infer, &Tuning::default()).unwrap();
         let all = |outcome: &Outcome| outcome.rows.len() + outcome.rejects.len();
         assert_eq!(all(&texts), all(&inferred), "{}", file.name);
         // A value that became a number still shows every digit it had.
