@@ -14,6 +14,9 @@ mod remote_tests;
 mod source;
 #[cfg(test)]
 mod tests;
+pub mod write_file;
+#[cfg(test)]
+mod write_tests;
 
 use contracts::{Entry, SourceModule};
 
@@ -25,6 +28,7 @@ pub const ALL: &[Entry] = &[
     Entry::source::<excel::Excel>(),
     Entry::source::<json::Json>(),
     Entry::source::<parquet::Parquet>(),
+    Entry::sink::<write_file::WriteFile>(),
 ];
 
 /// The source that reads a file of this name, for queries over files: `orders.csv.gz` → `csv`.

@@ -232,5 +232,5 @@ fn copy_lost(arrival: &Arrival, landed: &str) -> Problem {
     Problem::new(&codes::FILE_NOT_FOUND, format!("the landed copy of `{path}` is gone"))
         .arg("path", path)
         .detail(landed)
-        .hint("restore the landing folder from a backup, or give the run up")
+        .hint("restore the landing folder from a backup, then run again")
 }

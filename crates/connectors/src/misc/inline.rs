@@ -88,7 +88,7 @@ impl Source for InlineSource {
                 &codes::FILE_CHANGED,
                 "the rows in the pipeline changed after the run had fixed what it would read",
             )
-            .hint("put the old rows back until the run has finished, or abandon the run"));
+            .hint("put the old rows back until the run has finished"));
         }
         let batches = Batches::from_memory(self.batch.schema(), vec![self.batch.clone()]);
         Ok(limit(batches, request.sample, &request.bytes))

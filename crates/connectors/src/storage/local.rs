@@ -26,25 +26,29 @@ impl LocalStore {
     }
 }
 
-/// The absolute path of an existing file; a link that leads out of a confined project is refused.
+/// The absolute path of a file, there or to be; a link that leads out of a confined project is
+/// refused.
 pub(crate) fn resolve(context: &Context, path: &str) -> Result<PathBuf> {
     let local = context.local_path(path)?;
-    if context.confined
-        && let Ok(real) = local.canonicalize()
-    {
-        let project = context.project.canonicalize().unwrap_or_else(|_| context.project.clone());
-        let roots = context.allowed_paths.iter().map(PathBuf::as_path).chain([project.as_path()]);
-        let is_inside = roots.into_iter().any(|root| real.starts_with(root));
-        if !is_inside {
-            return Err(Problem::new(
-                &codes::PATH_REFUSED,
-                format!("`{path}` is a link that leads out of the project"),
-            )
-            .arg("path", path)
-            .hint("put the file itself into the project"));
-        }
+    if !context.confined {
+        return Ok(local);
     }
-    Ok(local)
+    // What does not exist yet will be where its nearest existing folder is.
+    let existing = local.ancestors().find_map(|path| path.canonicalize().ok());
+    let Some(real) = existing else { return Ok(local) };
+    let roots = context.allowed_paths.iter().chain([&context.project]);
+    let is_inside = roots
+        .map(|root| root.canonicalize().unwrap_or_else(|_| root.clone()))
+        .any(|root| real.starts_with(root));
+    if is_inside {
+        return Ok(local);
+    }
+    Err(Problem::new(
+        &codes::PATH_REFUSED,
+        format!("`{path}` is a link that leads out of the project"),
+    )
+    .arg("path", path)
+    .hint("put the file itself into the project"))
 }
 
 /// Size and version of a regular file.

@@ -209,8 +209,8 @@ pub(crate) fn changed(path: &str) -> Problem {
     )
     .arg("path", path)
     .hint(
-        "put the file back as it was and run again, or give the run up with \
-         `affluent runs abandon`; with `land: copy` the run keeps a copy of its own",
+        "put the file back as it was and run again; with `land: copy` a run keeps a copy of its \
+         own, and files may change",
     )
 }
 

@@ -56,31 +56,40 @@ impl Manifest {
         store.create(&place.manifest(), &bytes).await
     }
 
-    /// Removes what earlier commits left that this one replaces; may be repeated.
-    pub(crate) async fn clean_up(&self, store: &dyn FileStore, place: &Place) -> Result<()> {
-        if !self.replaces && place.shape != Shape::Fixed {
+    /// Removes what earlier commits left that this one replaces; may be repeated. `store` has the
+    /// files, `manifests` the manifests.
+    pub(crate) async fn clean_up(
+        &self,
+        store: &dyn FileStore,
+        manifests: &dyn FileStore,
+        place: &Place,
+    ) -> Result<()> {
+        let is_fixed = place.shape == Shape::Fixed;
+        if !self.replaces && !is_fixed {
             return Ok(());
         }
         let own = place.manifest();
-        let own_name = file_name(&own).to_owned();
-        let mut others: Vec<String> =
-            store.list(&place.manifests()).await?.into_iter().map(|file| file.path).collect();
-        others.retain(|path| place.is_manifest(path) && file_name(path) < own_name.as_str());
+        let own = file_name(&own);
+        let listed = manifests.list(&place.manifests()).await?;
+        let mut others: Vec<String> = listed.into_iter().map(|file| file.path).collect();
+        others.retain(|path| place.is_manifest(path) && file_name(path) < own);
         others.sort();
-        let kept = if place.shape == Shape::Fixed { KEPT_MAX } else { 0 };
+        let kept = if is_fixed { KEPT_MAX } else { 0 };
         others.truncate(others.len().saturating_sub(kept));
         let files: HashSet<&str> = self.files.iter().map(|file| file.path.as_str()).collect();
         for other in others {
-            if place.shape != Shape::Fixed
-                && let Some(bytes) = store.get(&other).await?
-            {
+            let old = match is_fixed {
+                true => None,
+                false => manifests.get(&other).await?,
+            };
+            if let Some(bytes) = old {
                 for file in read(&other, &bytes)?.files {
                     if !files.contains(file.path.as_str()) {
                         store.delete(&file.path).await?;
                     }
                 }
             }
-            store.delete(&other).await?;
+            manifests.delete(&other).await?;
         }
         Ok(())
     }

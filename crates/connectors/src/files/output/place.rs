@@ -32,7 +32,7 @@ pub(crate) struct Place {
     /// Begins the names of all files of this node, whatever the run.
     node_stem: String,
     /// Ending of file names, without the dot.
-    extension: &'static str,
+    extension: String,
     /// Where the manifest is, when not below `root`.
     manifest: Option<String>,
 }
@@ -85,7 +85,7 @@ impl Place {
         context: &Context,
         pattern: &str,
         split: bool,
-        extension: &'static str,
+        extension: &str,
         key: &CommitKey,
     ) -> Result<Self> {
         let shape = Shape::of(pattern, split);
@@ -107,6 +107,7 @@ impl Place {
         });
         let node_stem = format!("{}-{}-", key.pipeline, key.node);
         let stem = format!("{node_stem}{}-", key.run);
+        let extension = extension.to_owned();
         Ok(Self { shape, path, root, stem, node_stem, extension, manifest })
     }
 

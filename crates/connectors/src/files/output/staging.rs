@@ -3,13 +3,13 @@
 use super::manifest::ManifestFile;
 use super::place::Place;
 use crate::storage::io_problem;
-use crate::storage::local::resolve;
+use crate::storage::local::{is_rubbish, resolve};
 use contracts::Context;
 use model::Result;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use stdx::durable::{self, TEMPORARY_SUFFIX};
+use stdx::durable;
 
 /// Where files are put together: beside their final place, or in the spill folder when that is
 /// not on this machine.
@@ -57,8 +57,7 @@ impl Staging {
         self.context.state.join("spill")
     }
 
-    /// Removes what dead attempts of this node left: nobody else writes here while its pipeline's
-    /// lock is held.
+    /// Removes what attempts of this node left whose process is gone.
     pub(crate) fn sweep(&self, place: &Place) -> Result<()> {
         let prefix = place.temporary_prefix();
         if !self.is_local {
@@ -86,7 +85,7 @@ fn sweep_folder(folder: &Path, is_ours: &dyn Fn(&str) -> bool, depth: usize) -> 
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
         if is_folder && depth > 0 {
             sweep_folder(&entry.path(), is_ours, depth - 1)?;
-        } else if !is_folder && name.ends_with(TEMPORARY_SUFFIX) && is_ours(&name) {
+        } else if !is_folder && is_ours(&name) && is_rubbish(&name) {
             let _ = fs::remove_file(entry.path());
         }
     }

@@ -234,7 +234,7 @@ impl Source for GenerateSource {
                 &codes::FILE_CHANGED,
                 "the settings of the node changed after the run had fixed what it would read",
             )
-            .hint("put the old settings back until the run has finished, or give the run up"));
+            .hint("put the old settings back until the run has finished"));
         }
         let batches = self.rows.div_ceil(BATCH_ROWS);
         let partitions = (request.partitions.max(1) as u64).min(batches.max(1));
