@@ -2,8 +2,8 @@
 
 use crate::compression::{self, Member};
 use crate::file::InputFile;
-use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_16BE, UTF_16LE};
-use model::{Problem, Result};
+use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
+use model::{Problem, Result, codes};
 use std::fs::File;
 use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,13 +15,54 @@ const BLOCKS_AHEAD: usize = 4;
 
 /// Opens a file, or a file of an archive, as UTF-8. `bytes` counts what is read from disk.
 pub(crate) fn open(member: &Member, bytes: &Arc<AtomicU64>) -> Result<Box<dyn Read + Send>> {
+    decode(open_raw(member, bytes)?, None).map_err(|error| unreadable(&member.file, error))
+}
+
+/// Opens a file of XML as UTF-8, whatever encoding its first line declares.
+pub(crate) fn open_markup(member: &Member, bytes: &Arc<AtomicU64>) -> Result<Box<dyn Read + Send>> {
     let failed = |error: io::Error| unreadable(&member.file, error);
+    let (head, reader) = peek(open_raw(member, bytes)?, 256).map_err(failed)?;
+    let encoding = declared_encoding(&head).map_err(|label| {
+        Problem::new(
+            &codes::FILE_CORRUPT,
+            format!("`{}` declares the unknown encoding `{label}`", member.file.name),
+        )
+        .arg("encoding", label)
+        .in_file(&member.file.name)
+        .hint("correct the first line of the file")
+    })?;
+    decode(reader, encoding).map_err(failed)
+}
+
+/// The encoding that an XML declaration names, if it is not UTF-8.
+fn declared_encoding(head: &[u8]) -> Result<Option<&'static Encoding>, String> {
+    match head {
+        [b'<', 0, ..] => return Ok(Some(UTF_16LE)),
+        [0, b'<', ..] => return Ok(Some(UTF_16BE)),
+        _ => {}
+    }
+    let text = String::from_utf8_lossy(head);
+    let declaration = text.trim_start_matches('\u{feff}').strip_prefix("<?xml");
+    let declaration = declaration.and_then(|rest| rest.split("?>").next());
+    let label = declaration.and_then(|text| text.split_once("encoding")).map(|(_, rest)| rest);
+    let label = label.and_then(|rest| rest.split(['"', '\'']).nth(1));
+    match label.map(|label| (label, Encoding::for_label(label.trim().as_bytes()))) {
+        None => Ok(None),
+        // A file that can say in ASCII that it is UTF-16 is not.
+        Some((_, Some(encoding))) if !encoding.is_ascii_compatible() => Ok(None),
+        Some((_, Some(encoding))) => Ok((encoding != UTF_8).then_some(encoding)),
+        Some((label, None)) => Err(label.to_owned()),
+    }
+}
+
+fn open_raw(member: &Member, bytes: &Arc<AtomicU64>) -> Result<Box<dyn Read + Send>> {
     if !member.is_plain() {
-        return decode(unpacked(member, bytes).map_err(failed)?).map_err(failed);
+        let unpacked = unpacked(member, bytes);
+        return Ok(Box::new(unpacked.map_err(|error| unreadable(&member.file, error))?));
     }
     let opened = File::open(&member.file.path).map_err(|error| member.file.problem(&error))?;
     let counted = Counted { reader: opened, bytes: Arc::clone(bytes) };
-    decode(BufReader::with_capacity(BLOCK_BYTES, counted)).map_err(failed)
+    Ok(Box::new(BufReader::with_capacity(BLOCK_BYTES, counted)))
 }
 
 /// Says why a file cannot be read.
@@ -85,18 +126,22 @@ fn peek(mut reader: impl Read + Send, length: u64) -> io::Result<(Vec<u8>, impl 
     Ok((head.clone(), io::Cursor::new(head).chain(reader)))
 }
 
-/// Drops a byte order mark; UTF-16 becomes UTF-8.
-fn decode(reader: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
+/// Drops a byte order mark; what is in the encoding that it names, or in `encoding`, becomes UTF-8.
+fn decode(
+    reader: impl Read + Send + 'static,
+    encoding: Option<&'static Encoding>,
+) -> io::Result<Box<dyn Read + Send>> {
     let (head, mut reader) = peek(reader, 3)?;
-    Ok(match Encoding::for_bom(&head) {
-        Some((encoding, _)) if encoding == UTF_16LE || encoding == UTF_16BE => {
-            let decoder = encoding.new_decoder_with_bom_removal();
+    let (encoding, mark_bytes) = match Encoding::for_bom(&head) {
+        Some((encoding, mark_bytes)) => (Some(encoding), mark_bytes),
+        None => (encoding, 0),
+    };
+    reader.read_exact(&mut [0; 3][..mark_bytes])?;
+    Ok(match encoding.filter(|encoding| *encoding != UTF_8) {
+        Some(encoding) => {
+            let decoder = encoding.new_decoder_without_bom_handling();
             let (input, output) = (Vec::new(), Vec::new());
-            Box::new(Utf16 { reader, decoder, input, output, at: 0, ended: false })
-        }
-        Some((_, mark_bytes)) => {
-            reader.read_exact(&mut [0; 3][..mark_bytes])?;
-            Box::new(reader)
+            Box::new(Decoded { reader, decoder, input, output, at: 0, ended: false })
         }
         None => Box::new(reader),
     })
@@ -122,7 +167,7 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-struct Utf16<R> {
+struct Decoded<R> {
     reader: R,
     decoder: Decoder,
     input: Vec<u8>,
@@ -131,7 +176,7 @@ struct Utf16<R> {
     ended: bool,
 }
 
-impl<R: Read> Utf16<R> {
+impl<R: Read> Decoded<R> {
     fn decode_block(&mut self) -> io::Result<()> {
         self.input.clear();
         let read = (&mut self.reader).take(BLOCK_BYTES as u64).read_to_end(&mut self.input)?;
@@ -144,7 +189,7 @@ impl<R: Read> Utf16<R> {
             self.ended,
         );
         if let DecoderResult::Malformed(..) = result {
-            let fact = "half of a surrogate pair in UTF-16";
+            let fact = "a character is broken in the encoding of the file";
             return Err(io::Error::new(ErrorKind::InvalidData, fact));
         }
         self.output.truncate(written);
@@ -153,7 +198,7 @@ impl<R: Read> Utf16<R> {
     }
 }
 
-impl<R: Read> Read for Utf16<R> {
+impl<R: Read> Read for Decoded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.at == self.output.len() && !self.ended {
             self.decode_block()?;

@@ -11,7 +11,9 @@ mod input;
 pub mod json;
 mod markup;
 pub mod parquet;
+pub mod probe;
 mod scalar;
 #[cfg(test)]
 mod testing;
 pub mod write;
+pub mod xml;

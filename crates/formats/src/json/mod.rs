@@ -23,10 +23,12 @@ use arrow::array::RecordBatch;
 use contracts::rejects::{RECORD_BYTES_MAX, RejectError};
 use contracts::{Batches, Reject};
 use model::{DataType, Problem, Result, codes};
+pub(crate) use number::number_of_digits;
 use parse::Node;
 use path::Step;
 use plan::Plan;
-use records::{Chunk, Record, Records};
+use records::Records;
+pub(crate) use records::{CHUNK_BYTES, CHUNK_RECORDS_MAX, Chunk, RECORD_LENGTH_MAX, Record};
 use shape::Shape;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::AtomicU64;
@@ -125,20 +127,49 @@ impl Default for JsonOptions {
     }
 }
 
+/// Whether the text is a number, `true` or `false` as JSON writes them.
+pub(crate) fn is_json_scalar(text: &str) -> bool {
+    let mut nodes = Vec::new();
+    parse::parse(text.as_bytes(), &mut nodes)
+        .is_ok_and(|tape| matches!(tape.node(0).kind, parse::Kind::Number | parse::Kind::Boolean))
+}
+
 /// Opens the files: the columns are known when this returns.
 pub fn open(files: Vec<InputFile>, options: &JsonOptions, read: ReadOptions) -> Result<Batches> {
     let steps: Arc<[Step]> = path::parse(options.path.as_deref().unwrap_or("$"))?.into();
+    let layout = options.layout;
+    let opener: Opener =
+        Arc::new(move |member, bytes| Ok(Box::new(Records::open(member, layout, &steps, bytes)?)));
+    open_records(files, options, read, &opener)
+}
+
+/// Gives the records of one file, chunk after chunk.
+pub(crate) trait ChunkSource: Send {
+    /// The next records; none at the end.
+    fn next_chunk(&mut self) -> Result<Option<Chunk>>;
+}
+
+/// Opens one file; what is read from disk is counted.
+pub(crate) type Opener =
+    Arc<dyn Fn(&Member, &Arc<AtomicU64>) -> Result<Box<dyn ChunkSource>> + Send + Sync>;
+
+/// Opens files of any format whose records come as JSON texts.
+pub(crate) fn open_records(
+    files: Vec<InputFile>,
+    options: &JsonOptions,
+    read: ReadOptions,
+    opener: &Opener,
+) -> Result<Batches> {
     let mut members = Vec::new();
     for file in &files {
         members.extend(compression::members(file, Limits::default())?);
     }
-    let (shape, is_geojson) = infer(&members, options, &steps)?;
+    let (shape, is_geojson) = infer(&members, options, opener)?;
     let plan = Arc::new(Plan::new(&shape, options, is_geojson)?);
     let feed = Feed {
         members: members.into(),
         current: None,
-        layout: options.layout,
-        steps,
+        opener: Arc::clone(opener),
         bytes: Arc::clone(&read.bytes),
         rows_left: read.sample.map_or(u64::MAX, |sample| sample.rows),
         bytes_left: read.sample.map_or(u64::MAX, |sample| sample.bytes),
@@ -160,13 +191,13 @@ pub fn open(files: Vec<InputFile>, options: &JsonOptions, read: ReadOptions) -> 
 }
 
 /// Looks at the beginning of each file.
-fn infer(members: &[Member], options: &JsonOptions, steps: &[Step]) -> Result<(Shape, bool)> {
+fn infer(members: &[Member], options: &JsonOptions, opener: &Opener) -> Result<(Shape, bool)> {
     let mut shape = Shape::default();
     let mut is_geojson = false;
     let mut nodes = Vec::new();
     let mut bytes_all = 0;
     for member in members {
-        let mut records = Records::open(member, options.layout, steps, &Arc::default())?;
+        let mut records = opener(member, &Arc::default())?;
         let (mut count, mut bytes) = (0, 0);
         while count < SAMPLE_RECORDS && bytes < SAMPLE_BYTES {
             let Some(chunk) = records.next_chunk()? else { break };
@@ -198,9 +229,8 @@ fn add_chunk(shape: &mut Shape, chunk: &Chunk, depth: usize, nodes: &mut Vec<Nod
 /// The files one after the other, shared by all partitions.
 struct Feed {
     members: VecDeque<Member>,
-    current: Option<Records>,
-    layout: Layout,
-    steps: Arc<[Step]>,
+    current: Option<Box<dyn ChunkSource>>,
+    opener: Opener,
     bytes: Arc<AtomicU64>,
     rows_left: u64,
     bytes_left: u64,
@@ -211,7 +241,7 @@ impl Feed {
         while self.rows_left > 0 && self.bytes_left > 0 {
             if self.current.is_none() {
                 let Some(member) = self.members.pop_front() else { return Ok(None) };
-                let opened = Records::open(&member, self.layout, &self.steps, &self.bytes);
+                let opened = (self.opener)(&member, &self.bytes);
                 self.current = Some(opened.inspect_err(|_| self.members.clear())?);
             }
             let Some(records) = &mut self.current else { continue };

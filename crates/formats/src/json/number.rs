@@ -46,6 +46,11 @@ pub(crate) fn float_keeps(text: &str) -> bool {
     significand(text) == significand(&format!("{value:e}"))
 }
 
+/// Digits of a number without the zeros at both ends.
+pub(crate) fn number_of_digits(text: &str) -> usize {
+    significand(text).1.len()
+}
+
 fn has_digits(text: &str) -> bool {
     let mantissa = text.split(['e', 'E']).next().unwrap_or(text);
     mantissa.bytes().any(|byte| (b'1'..=b'9').contains(&byte))

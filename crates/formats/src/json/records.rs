@@ -1,9 +1,9 @@
 //! Cuts files into chunks of records: lines of NDJSON, elements of a list, or the whole document.
 
-use super::Layout;
 use super::cursor::Cursor;
 use super::parse;
 use super::path::{self, Step};
+use super::{ChunkSource, Layout};
 use crate::compression::Member;
 use crate::input;
 use contracts::Reject;
@@ -17,7 +17,8 @@ use std::sync::atomic::AtomicU64;
 pub(crate) const RECORD_LENGTH_MAX: usize = 64 * 1024 * 1024;
 /// Records of one chunk become one batch.
 pub(crate) const CHUNK_RECORDS_MAX: usize = 8192;
-const CHUNK_BYTES: usize = 1024 * 1024;
+/// A chunk goes on to this length, and then to the end of its record.
+pub(crate) const CHUNK_BYTES: usize = 1024 * 1024;
 const HEAD_BYTES: usize = 256 * 1024;
 
 /// Where a record stands.
@@ -206,32 +207,6 @@ impl Records {
         Ok(true)
     }
 
-    /// The next records; none at the end.
-    pub(crate) fn next_chunk(&mut self) -> Result<Option<Chunk>> {
-        let mut chunk = Chunk {
-            file: Arc::clone(&self.file),
-            rest: Arc::clone(&self.rest),
-            is_geojson: self.is_geojson,
-            ..Chunk::default()
-        };
-        match self.shape {
-            Shape::Done => return Ok(None),
-            Shape::Document => self.read_document(&mut chunk)?,
-            Shape::Lines { line } => {
-                let line = self.read_lines(&mut chunk, line)?;
-                self.shape = line.map_or(Shape::Done, |line| Shape::Lines { line });
-            }
-            Shape::List { row, open_objects, first } => {
-                let next = self.read_list(&mut chunk, row, first)?;
-                match next {
-                    Some(row) => self.shape = Shape::List { row, open_objects, first: false },
-                    None => self.close(open_objects)?,
-                }
-            }
-        }
-        Ok(Some(chunk))
-    }
-
     fn read_document(&mut self, chunk: &mut Chunk) -> Result<()> {
         self.push_value(chunk, 1)?;
         chunk.is_document = true;
@@ -345,6 +320,33 @@ impl Records {
                 return Ok(());
             }
         }
+    }
+}
+
+impl ChunkSource for Records {
+    fn next_chunk(&mut self) -> Result<Option<Chunk>> {
+        let mut chunk = Chunk {
+            file: Arc::clone(&self.file),
+            rest: Arc::clone(&self.rest),
+            is_geojson: self.is_geojson,
+            ..Chunk::default()
+        };
+        match self.shape {
+            Shape::Done => return Ok(None),
+            Shape::Document => self.read_document(&mut chunk)?,
+            Shape::Lines { line } => {
+                let line = self.read_lines(&mut chunk, line)?;
+                self.shape = line.map_or(Shape::Done, |line| Shape::Lines { line });
+            }
+            Shape::List { row, open_objects, first } => {
+                let next = self.read_list(&mut chunk, row, first)?;
+                match next {
+                    Some(row) => self.shape = Shape::List { row, open_objects, first: false },
+                    None => self.close(open_objects)?,
+                }
+            }
+        }
+        Ok(Some(chunk))
     }
 }
 
