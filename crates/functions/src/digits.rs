@@ -30,43 +30,89 @@ pub(crate) struct ShortNumber {
 /// bytes are zero. None means: look again without haste.
 #[inline]
 pub(crate) fn short_number(word: u128, length: usize, decimal: u8) -> Option<ShortNumber> {
-    let (mut word, mut length) = (word, length);
-    let first = word as u8;
-    let negative = first == b'-';
-    if negative || first == b'+' {
-        word >>= 8;
-        length = length.checked_sub(1)?;
-    }
-    let difference = word ^ (ONES * u128::from(decimal));
-    let zero_bytes = difference.wrapping_sub(ONES) & !difference & HIGH_BITS;
-    let at = (zero_bytes.trailing_zeros() / 8) as usize;
-    let mut decimals = 0;
-    if at < length {
-        let before = word & ((1u128 << (8 * at)) - 1);
-        let after = (word >> (8 * at)) >> 8;
-        word = before | (after << (8 * at));
-        decimals = length - at - 1;
-        length -= 1;
-    }
-    if length == 0 || length > 12 {
-        return None;
-    }
-    let digits = word_of_digits(word, length)?;
+    let (word, length, negative) = without_sign(word, length)?;
+    let (digits, decimals) = match length {
+        0..=8 => number_of_eight(word as u64, length, decimal)?,
+        _ => number_of_twelve(word, length, decimal)?,
+    };
     Some(ShortNumber { digits, decimals, negative })
 }
 
-/// The number that the first `length` (1 to 16) bytes of `word` spell, or none.
+/// Reads `[+-]digits`, like [`short_number`].
 #[inline]
-fn word_of_digits(word: u128, length: usize) -> Option<u64> {
+pub(crate) fn short_integer(word: u128, length: usize) -> Option<i64> {
+    let (word, length, negative) = without_sign(word, length)?;
+    let digits = match length {
+        0 => return None,
+        1..=8 => eight_digits(word as u64, length)?,
+        _ => sixteen_digits(word, length)?,
+    };
+    let value = i64::try_from(digits).ok()?;
+    Some(if negative { -value } else { value })
+}
+
+#[inline]
+fn without_sign(word: u128, length: usize) -> Option<(u128, usize, bool)> {
+    match word as u8 {
+        b'-' => Some((word >> 8, length.checked_sub(1)?, true)),
+        b'+' => Some((word >> 8, length.checked_sub(1)?, false)),
+        _ => Some((word, length, false)),
+    }
+}
+
+/// Digits and decimals of at most eight characters.
+#[inline]
+fn number_of_eight(word: u64, length: usize, decimal: u8) -> Option<(u64, usize)> {
+    let difference = word ^ ((ONES as u64) * u64::from(decimal));
+    let zero_bytes = difference.wrapping_sub(ONES as u64) & !difference & (HIGH_BITS as u64);
+    if zero_bytes == 0 {
+        return (length > 0).then(|| eight_digits(word, length))?.map(|digits| (digits, 0));
+    }
+    let at = zero_bytes.trailing_zeros() / 8;
+    let before = word & ((1 << (8 * at)) - 1);
+    let after = (word >> (8 * at) >> 8) << (8 * at);
+    let decimals = length.checked_sub(at as usize + 1)?;
+    let digits = (length > 1).then(|| eight_digits(before | after, length - 1))??;
+    Some((digits, decimals))
+}
+
+/// Digits and decimals of at most twelve characters.
+#[inline]
+fn number_of_twelve(word: u128, length: usize, decimal: u8) -> Option<(u64, usize)> {
+    if length > 12 {
+        return None;
+    }
+    let difference = word ^ (ONES * u128::from(decimal));
+    let zero_bytes = difference.wrapping_sub(ONES) & !difference & HIGH_BITS;
+    if zero_bytes == 0 {
+        return Some((sixteen_digits(word, length)?, 0));
+    }
+    let at = zero_bytes.trailing_zeros() / 8;
+    let before = word & ((1 << (8 * at)) - 1);
+    let after = (word >> (8 * at) >> 8) << (8 * at);
+    let decimals = length.checked_sub(at as usize + 1)?;
+    Some((sixteen_digits(before | after, length - 1)?, decimals))
+}
+
+/// The number that the first `length` (1 to 8) bytes of `word` spell, or none.
+#[inline]
+fn eight_digits(word: u64, length: usize) -> Option<u64> {
+    let lanes = (word ^ (ZEROS as u64)) << (8 * (8 - length));
+    if (lanes.wrapping_add(ABOVE_NINE as u64) | lanes) & (HIGH_BITS as u64) != 0 {
+        return None;
+    }
+    Some(eight(lanes))
+}
+
+/// The number that the first `length` (9 to 16; less when a decimal character was taken out)
+/// bytes of `word` spell, or none.
+#[inline]
+fn sixteen_digits(word: u128, length: usize) -> Option<u64> {
     let lanes = (word ^ ZEROS) << (8 * (16 - length));
     if (lanes.wrapping_add(ABOVE_NINE) | lanes) & HIGH_BITS != 0 {
         return None;
     }
-    let last = eight((lanes >> 64) as u64);
-    if length <= 8 {
-        return Some(last);
-    }
-    Some(eight(lanes as u64) * 100_000_000 + last)
+    Some(eight(lanes as u64) * 100_000_000 + eight((lanes >> 64) as u64))
 }
 
 /// The number of eight digits (values, not characters), the first in the lowest byte.
@@ -119,6 +165,18 @@ mod tests {
         assert_eq!(read("12345678.901"), number(12_345_678_901, 3, false));
         for bad in ["", "-", ".", "-.", "1.2.3", "1a", "a1", "1 ", "--1", "1\u{e9}", "/", ":", "1:"]
         {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn short_integers_are_read() {
+        let read = |text: &str| short_integer(word(text), text.len());
+        assert_eq!(read("7"), Some(7));
+        assert_eq!(read("-12345678"), Some(-12_345_678));
+        assert_eq!(read("+00000000012"), Some(12));
+        assert_eq!(read("999999999999"), Some(999_999_999_999));
+        for bad in ["", "-", "1.0", "1,0", "12345678x", "1234567 ", "\u{e9}", "--1"] {
             assert_eq!(read(bad), None, "{bad}");
         }
     }

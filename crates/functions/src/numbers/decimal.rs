@@ -68,30 +68,35 @@ fn invoke(arguments: &[Argument], rows: usize) -> Result<ArrayRef> {
 }
 
 pub(crate) struct Decimals {
+    /// The first number with too many digits.
     limit: i128,
+    /// The same for numbers of 64 bits.
+    short_limit: u64,
     scale: usize,
     notation: Notation,
 }
 
 impl Decimals {
     pub(crate) fn new(precision: u8, scale: u8, notation: Notation) -> Self {
-        Self { limit: POWERS[usize::from(precision)], scale: usize::from(scale), notation }
+        let limit = POWERS[usize::from(precision)];
+        let short_limit = u64::try_from(limit).unwrap_or(u64::MAX).min(SHORT_LIMIT);
+        Self { limit, short_limit, scale: usize::from(scale), notation }
     }
 }
 
-/// A factor up to this power of ten times 12 digits fits into 127 bits.
-const SHORT_POWER_MAX: usize = 26;
+/// Above all products of twelve digits and a short power.
+const SHORT_LIMIT: u64 = 1_000_000_000_000_000_000;
+
+/// Twelve digits times any of these fit into 64 bits.
+const SHORT_POWERS: [u64; 7] = [1, 10, 100, 1000, 10_000, 100_000, 1_000_000];
 
 impl Parser<i128> for Decimals {
     #[inline]
     fn inline(&mut self, word: u128, length: usize) -> Option<i128> {
         let number = short_number(word, length, self.notation.decimal)?;
-        let power = self.scale.checked_sub(number.decimals)?;
-        if power > SHORT_POWER_MAX {
-            return None;
-        }
-        let value = i128::from(number.digits) * POWERS[power];
-        (value < self.limit).then_some(if number.negative { -value } else { value })
+        let value = number.digits * SHORT_POWERS.get(self.scale.checked_sub(number.decimals)?)?;
+        let signed = if number.negative { -(value as i64) } else { value as i64 };
+        (value < self.short_limit).then_some(i128::from(signed))
     }
 
     fn bytes(&mut self, text: &[u8]) -> Option<i128> {

@@ -2,7 +2,7 @@
 
 use super::notation::{Group, Notation};
 use crate::arguments::{Want, coerce, constant_text, literal_text, result, text_column};
-use crate::digits::short_number;
+use crate::digits::short_integer;
 use crate::kernel::{Parser, parse_column, trim};
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Int64Type};
@@ -43,10 +43,7 @@ pub(crate) struct Integers {
 impl Parser<i64> for Integers {
     #[inline]
     fn inline(&mut self, word: u128, length: usize) -> Option<i64> {
-        // No text has the byte 0xFF, so nothing is taken for a decimal character.
-        let number = short_number(word, length, 0xFF)?;
-        let value = number.digits as i64;
-        Some(if number.negative { -value } else { value })
+        short_integer(word, length)
     }
 
     fn bytes(&mut self, text: &[u8]) -> Option<i64> {

@@ -1,8 +1,9 @@
 //! `row_notes`: the numbers of the checks that a row fails without being rejected.
 
 use super::row_errors::{is_true, set_rows};
-use crate::arguments::{Want, coerce_groups, column, integer_at, result};
-use arrow::array::{ArrayRef, AsArray, Int32Builder, ListBuilder, new_null_array};
+use crate::arguments::{Want, broken, coerce_groups, column, integer_at, result};
+use arrow::array::{ArrayRef, AsArray, Int64Builder, ListBuilder, new_null_array};
+use arrow::compute::cast;
 use contracts::function::{Argument, ScalarFunction};
 use contracts::rejects::notes_type;
 use model::Result;
@@ -39,13 +40,13 @@ fn invoke(arguments: &[Argument], rows: usize) -> Result<ArrayRef> {
         conditions.push((failed, &group[1]));
     }
     let Some(any) = any else { return Ok(new_null_array(&notes_type(), rows)) };
-    let mut builder = ListBuilder::new(Int32Builder::new());
+    let mut builder = ListBuilder::new(Int64Builder::new());
     for (row, noted) in any.into_iter().enumerate() {
         for (_, number) in conditions.iter().filter(|(failed, _)| noted && is_true(failed, row)) {
-            let number = integer_at(number, row).and_then(|number| i32::try_from(number).ok());
-            builder.values().append_option(number);
+            builder.values().append_option(integer_at(number, row));
         }
         builder.append(noted);
     }
-    Ok(Arc::new(builder.finish()))
+    let notes: ArrayRef = Arc::new(builder.finish());
+    cast(&notes, &notes_type()).map_err(broken)
 }

@@ -12,23 +12,55 @@ const LENGTH: [u32; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 
 /// Whether the year has 366 days.
 #[inline]
-pub(crate) fn is_leap(year: u32) -> bool {
+pub(crate) const fn is_leap(year: u32) -> bool {
     year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
 }
 
 /// The day number of a date of the years 1 to 9999, or none where the calendar has no such day.
 #[inline]
 pub(crate) fn day_number(year: u32, month: u32, day: u32) -> Option<i32> {
+    if month > 15 {
+        return None;
+    }
+    let at = year.wrapping_sub(FIRST_YEAR) as usize * 16 + month as usize;
+    let Some(entry) = USUAL_MONTHS.get(at) else { return any_day_number(year, month, day) };
+    let is_there = day.wrapping_sub(1) < (entry & 31) as u32;
+    is_there.then_some((entry >> 5) + day as i32 - 1)
+}
+
+const FIRST_YEAR: u32 = 1900;
+const USUAL_YEARS: usize = 256;
+
+/// For each month of the usual years, 16 to a year: the day number of its first day times 32,
+/// plus its length; 0 for months that do not exist.
+static USUAL_MONTHS: [i32; USUAL_YEARS * 16] = {
+    let mut entries = [0; USUAL_YEARS * 16];
+    let mut at = 0;
+    while at < entries.len() {
+        let (year, month) = (FIRST_YEAR + (at / 16) as u32, (at % 16) as u32);
+        if let Some(first) = any_day_number(year, month, 1) {
+            let leap = is_leap(year) && month == 2;
+            entries[at] = first * 32 + LENGTH[month as usize - 1] as i32 + leap as i32;
+        }
+        at += 1;
+    }
+    entries
+};
+
+/// Like [`day_number`], without the table.
+const fn any_day_number(year: u32, month: u32, day: u32) -> Option<i32> {
     let at = month.wrapping_sub(1) as usize;
-    let length = *LENGTH.get(at)?;
+    if at >= LENGTH.len() {
+        return None;
+    }
     let leap = is_leap(year);
-    let length = length + u32::from(leap && month == 2);
+    let length = LENGTH[at] + (leap && month == 2) as u32;
     if day.wrapping_sub(1) >= length || year.wrapping_sub(1) >= 9999 {
         return None;
     }
     let before = year as i32 - 1;
     let years = before * 365 + before / 4 - before / 100 + before / 400;
-    let months = BEFORE[at] + i32::from(leap && month > 2);
+    let months = BEFORE[at] + (leap && month > 2) as i32;
     Some(years + months + day as i32 - 1 - DAYS_TO_1970)
 }
 

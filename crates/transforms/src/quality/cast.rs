@@ -107,9 +107,7 @@ impl Relational for Cast {
                 ),
                 (
                     "rejects",
-                    "{\"#types\": {\"_offset\": \"integer\"}}\n\
-                     {\"_file\": \"a.csv\", \"_row\": 3, \"_offset\": null, \"_node\": \"cast\", \
-                     \"_errors\": [\
+                    "{\"_file\": \"a.csv\", \"_row\": 3, \"_errors\": [\
                      {\"column\": \"order_id\", \"value\": \"2x\", \"reason\": \"is not an integer\"}, \
                      {\"column\": \"ordered_at\", \"value\": \"31/02/2026 08:30\", \
                      \"reason\": \"is a day that does not exist\"}, \
@@ -136,11 +134,10 @@ impl Relational for Cast {
                 ),
                 (
                     "rejects",
-                    "{\"#types\": {\"_file\": \"string\", \"_row\": \"integer\", \"_offset\": \"integer\"}}\n\
-                     {\"_node\": \"cast\", \"_errors\": [{\"column\": \"price\", \"value\": \"1.505\", \
+                    "{\"_errors\": [{\"column\": \"price\", \"value\": \"1.505\", \
                      \"reason\": \"has more than 2 decimals\"}], \
                      \"_record\": \"{\\\"price\\\":\\\"1.505\\\",\\\"id\\\":3}\"}\n\
-                     {\"_node\": \"cast\", \"_errors\": [{\"column\": \"price\", \"value\": \"1234\", \
+                     {\"_errors\": [{\"column\": \"price\", \"value\": \"1234\", \
                      \"reason\": \"has more than 3 digits before the decimals\"}], \
                      \"_record\": \"{\\\"price\\\":\\\"1234\\\",\\\"id\\\":4}\"}",
                 ),
@@ -178,8 +175,7 @@ impl Relational for Cast {
                 ),
                 (
                     "rejects",
-                    "{\"#types\": {\"_file\": \"string\", \"_row\": \"integer\", \"_offset\": \"integer\"}}\n\
-                     {\"_node\": \"cast\", \"_errors\": [{\"column\": \"n\", \"value\": \"2.5\", \
+                    "{\"_errors\": [{\"column\": \"n\", \"value\": \"2.5\", \
                      \"reason\": \"has decimals\"}], \
                      \"_record\": \"{\\\"n\\\":2.5,\\\"day\\\":null,\\\"i\\\":null}\"}",
                 ),

@@ -33,15 +33,14 @@ pub(super) const EXAMPLES: &[Example] = &[
             ),
             (
                 "rejects",
-                "{\"#types\": {\"_offset\": \"integer\"}}\n\
-                 {\"_file\": \"a.csv\", \"_row\": 3, \"_node\": \"validate\", \"_errors\": [\
+                "{\"_file\": \"a.csv\", \"_row\": 3, \"_errors\": [\
                  {\"column\": \"id\", \"value\": null, \"reason\": \"is missing\"}, \
                  {\"column\": \"amount\", \"value\": \"-1.00\", \"reason\": \"is less than 0\"}, \
                  {\"column\": \"status\", \"value\": \"gone\", \
                  \"reason\": \"is not one of `paid`, `open`\"}], \
                  \"_record\": \"{\\\"id\\\":null,\\\"day\\\":\\\"2026-01-31\\\",\
                  \\\"amount\\\":-1.00,\\\"status\\\":\\\"gone\\\"}\"}\n\
-                 {\"_file\": \"a.csv\", \"_row\": 4, \"_node\": \"validate\", \"_errors\": [\
+                 {\"_file\": \"a.csv\", \"_row\": 4, \"_errors\": [\
                  {\"column\": \"amount\", \"value\": \"1000.51\", \"reason\": \"is more than 1000.5\"}], \
                  \"_record\": \"{\\\"id\\\":3,\\\"day\\\":\\\"2026-02-01\\\",\
                  \\\"amount\\\":1000.51,\\\"status\\\":null}\"}",
@@ -65,8 +64,7 @@ pub(super) const EXAMPLES: &[Example] = &[
             ),
             (
                 "rejects",
-                "{\"#types\": {\"_file\": \"string\", \"_row\": \"integer\", \"_offset\": \"integer\"}}\n\
-                 {\"_node\": \"validate\", \"_errors\": [{\"column\": \"shop, id\", \
+                "{\"_errors\": [{\"column\": \"shop, id\", \
                  \"value\": \"{\\\"shop\\\":\\\"a\\\",\\\"id\\\":1}\", \
                  \"reason\": \"repeats an earlier row\"}], \
                  \"_record\": \"{\\\"shop\\\":\\\"a\\\",\\\"id\\\":1,\\\"at\\\":20}\"}",
@@ -93,8 +91,7 @@ pub(super) const EXAMPLES: &[Example] = &[
             ),
             (
                 "rejects",
-                "{\"#types\": {\"_file\": \"string\", \"_row\": \"integer\", \"_offset\": \"integer\"}}\n\
-                 {\"_node\": \"validate\", \"_errors\": [\
+                "{\"_errors\": [\
                  {\"column\": \"code\", \"value\": \"fr755\", \"reason\": \"does not match `^[A-Z]{2}`\"}, \
                  {\"column\": \"code\", \"value\": \"fr755\", \"reason\": \"is longer than 4 characters\"}, \
                  {\"column\": \"mail\", \"value\": \"ana@example\", \"reason\": \"is not an e-mail address\"}, \
@@ -115,8 +112,7 @@ pub(super) const EXAMPLES: &[Example] = &[
             ("out", "{\"since\": 1, \"until\": 2}\n{\"since\": 3, \"until\": null}"),
             (
                 "rejects",
-                "{\"#types\": {\"_file\": \"string\", \"_row\": \"integer\", \"_offset\": \"integer\"}}\n\
-                 {\"_node\": \"validate\", \"_errors\": [{\"column\": \"\", \"value\": null, \
+                "{\"_errors\": [{\"column\": \"\", \"value\": null, \
                  \"reason\": \"fails `ends after it starts`\"}], \
                  \"_record\": \"{\\\"since\\\":3,\\\"until\\\":2}\"}",
             ),
