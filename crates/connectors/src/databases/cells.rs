@@ -119,7 +119,8 @@ impl ListCells {
         self.items_count = 0;
         let values = self.items.finish()?;
         let offsets = OffsetBuffer::new(offsets.into());
-        let list = ListArray::try_new(Arc::clone(&self.field), offsets, values, self.nulls.finish());
+        let list =
+            ListArray::try_new(Arc::clone(&self.field), offsets, values, self.nulls.finish());
         Ok(Arc::new(list.map_err(no_batch)?))
     }
 }
@@ -163,11 +164,7 @@ pub(super) struct RowBatcher {
 
 impl RowBatcher {
     /// An empty batch. `file` is what `_file` says.
-    pub(super) fn new(
-        columns: &[ReadColumn],
-        file: String,
-        rejects: Arc<dyn RejectSink>,
-    ) -> Self {
+    pub(super) fn new(columns: &[ReadColumn], file: String, rejects: Arc<dyn RejectSink>) -> Self {
         Self {
             schema: read_schema(columns),
             cells: columns.iter().map(|column| Cells::new(&column.data_type)).collect(),

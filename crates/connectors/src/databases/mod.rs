@@ -2,21 +2,40 @@
 
 pub mod postgres;
 pub mod postgres_client;
+pub mod sqlite;
+pub mod sqlite_client;
+pub mod write_postgres;
+pub mod write_sqlite;
 
 mod cells;
+mod mode;
 mod postgres_decode;
+mod postgres_encode;
+mod postgres_target;
 mod postgres_tls;
 mod selection;
+mod sqlite_bind;
+mod sqlite_values;
 #[cfg(test)]
 mod tests;
 
 use contracts::Entry;
-use schemars::{Schema, SchemaGenerator};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 /// Sources and sinks of databases.
-pub const ALL: &[Entry] = &[Entry::source::<postgres::Postgres>()];
+pub const ALL: &[Entry] = &[
+    Entry::source::<postgres::Postgres>(),
+    Entry::source::<sqlite::Sqlite>(),
+    Entry::sink::<write_postgres::WritePostgres>(),
+    Entry::sink::<write_sqlite::WriteSqlite>(),
+];
 
 /// Types of connections to databases, and the JSON Schemas of their settings.
-pub const CONNECTION_TYPES: &[(&str, fn() -> Schema)] = &[("postgres", || {
-    SchemaGenerator::default().into_root_schema_for::<postgres_client::PostgresConnection>()
-})];
+pub const CONNECTION_TYPES: &[(&str, fn() -> Schema)] = &[
+    ("postgres", schema_of::<postgres_client::PostgresConnection>),
+    ("sqlite", schema_of::<sqlite_client::SqliteConnection>),
+];
+
+fn schema_of<T: JsonSchema>() -> Schema {
+    SchemaGenerator::default().into_root_schema_for::<T>()
+}

@@ -3,9 +3,7 @@
 use super::cells::{ReadColumn, RowBatcher, read_schema};
 use super::postgres_client::Session;
 use super::postgres_decode::{Decoder, Plan, Wire};
-use super::selection::{
-    Cursor, LagBy, Relation, Selection, Wanted, cursor_text, literal, quote,
-};
+use super::selection::{Cursor, LagBy, Relation, Selection, Wanted, cursor_text, literal, quote};
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use contracts::source::Sample;

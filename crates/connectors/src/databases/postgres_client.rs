@@ -167,15 +167,46 @@ impl Session {
         }
     }
 
-    /// Whether the line is cut.
-    pub(super) fn is_closed(&self) -> bool {
-        self.client.is_closed()
+    /// The number of the server's process that serves this session.
+    pub(super) async fn backend(&self) -> Result<i32> {
+        let rows = self.query("SELECT pg_backend_pid()", &[]).await?;
+        Ok(rows.first().map(|row| row.get(0)).unwrap_or_default())
+    }
+
+    /// Commits the transaction.
+    pub(super) async fn commit(&self) -> CommitAnswer {
+        let answer = tokio::time::timeout(self.timeout, self.client.batch_execute("COMMIT")).await;
+        match answer {
+            Ok(Ok(())) => CommitAnswer::Done,
+            Ok(Err(error)) => {
+                let problem = self.problem(&error);
+                // A refusal undoes everything; a server that goes down may have committed.
+                let is_refusal = error.as_db_error().is_some_and(|answer| {
+                    answer.severity() == "ERROR" && !answer.code().code().starts_with("57P")
+                });
+                match is_refusal {
+                    true => CommitAnswer::Refused(problem),
+                    false => CommitAnswer::Unknown(problem),
+                }
+            }
+            Err(_) => CommitAnswer::Unknown(silent(&self.name, "the server", self.timeout)),
+        }
     }
 
     /// What went wrong, in our words.
     pub(super) fn problem(&self, error: &tokio_postgres::Error) -> Problem {
         problem(&self.name, error)
     }
+}
+
+/// What the server said to a commit.
+pub(super) enum CommitAnswer {
+    /// It has happened.
+    Done,
+    /// It has not, for certain.
+    Refused(Problem),
+    /// The answer was lost.
+    Unknown(Problem),
 }
 
 async fn connect(
@@ -334,8 +365,10 @@ fn describe(state: &SqlState, name: &Name) -> (&'static model::Code, String, Opt
         "55P03" => (
             &codes::TABLE_CONFLICT,
             fact("somebody else holds the table"),
-            Some("wait until the other transaction ends; two sinks of one run cannot both create \
-                  or truncate a table: put their rows together with `union`"),
+            Some(
+                "wait until the other transaction ends; two sinks of one run cannot both create \
+                  or truncate a table: put their rows together with `union`",
+            ),
         ),
         "40001" | "40P01" => {
             (&codes::TABLE_CONFLICT, fact("another transaction came in between"), None)

@@ -99,10 +99,8 @@ impl Plan {
 
     /// The plan when a person has chosen the type.
     pub(super) fn chosen(pg_type: &Type, name: &str, wanted: &DataType) -> Result<Self> {
-        let is_number = matches!(
-            *pg_type,
-            Type::INT2 | Type::INT4 | Type::INT8 | Type::NUMERIC | Type::MONEY
-        );
+        let is_number =
+            matches!(*pg_type, Type::INT2 | Type::INT4 | Type::INT8 | Type::NUMERIC | Type::MONEY);
         match wanted {
             DataType::String => Ok(as_text()),
             DataType::Float if is_number => {

@@ -48,8 +48,7 @@ fn roots(context: &Context, settings: &PostgresConnection) -> Result<RootCertSto
             .detail(error)
             .hint("`root_certificate` names a PEM file with the certificate of the authority")
     };
-    let certificates =
-        CertificateDer::pem_file_iter(&file).map_err(|error| unreadable(&error))?;
+    let certificates = CertificateDer::pem_file_iter(&file).map_err(|error| unreadable(&error))?;
     for certificate in certificates {
         let certificate = certificate.map_err(|error| unreadable(&error))?;
         roots.add(certificate).map_err(|error| unreadable(&error))?;

@@ -1,1 +1,5 @@
-//! Databases against private servers.
+//! Databases against private servers: what is read, what is written, and what happens when the
+//! line is cut.
+
+mod postgres;
+mod support;
