@@ -22,7 +22,8 @@ use contracts::Entry;
 
 /// All modules of this crate.
 pub fn all() -> Vec<Entry> {
-    [columns::ALL, rows::ALL, sets::ALL, groups::ALL, privacy::ALL, quality::ALL, code::ALL].concat()
+    [columns::ALL, rows::ALL, sets::ALL, groups::ALL, privacy::ALL, quality::ALL, code::ALL]
+        .concat()
 }
 
 #[cfg(test)]

@@ -135,7 +135,8 @@ impl Relational for Window {
                 "best": {"function": "first", "column": "city"}}}"#,
             inputs: &[(
                 "rows",
-                "{\"_row\": 1, \"city\": \"a\", \"n\": 5}\n{\"_row\": 2, \"city\": \"b\", \"n\": 5}\n\
+                "{\"_row\": 1, \"city\": \"a\", \"n\": 5}\n\
+                 {\"_row\": 2, \"city\": \"b\", \"n\": 5}\n\
                  {\"_row\": 3, \"city\": \"c\", \"n\": 2}",
             )],
             outputs: &[(

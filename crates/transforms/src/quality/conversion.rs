@@ -267,3 +267,80 @@ fn from_typed(
 fn digits(precision: u8, scale: i8) -> Fragment {
     piece!("{}, {}", u64::from(precision), u64::from(scale.unsigned_abs()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(source: &str, target: &str, options: &Options) -> String {
+        let (source, target) = (DataType::parse(source).unwrap(), DataType::parse(target).unwrap());
+        match Conversion::new("x", &source, &target, options, "/x") {
+            Ok(Some(conversion)) => {
+                let mark = if conversion.explanation.is_some() { "?" } else { "" };
+                format!("{}{mark}", conversion.value)
+            }
+            Ok(None) => "-".to_owned(),
+            Err(problem) => problem.message().to_owned(),
+        }
+    }
+
+    #[test]
+    fn every_pair_of_types() {
+        for (source, target, expected) in [
+            ("string", "integer", "try_integer(\"x\")?"),
+            ("string", "decimal(9,2)", "try_decimal(\"x\", 9, 2)?"),
+            ("string", "time", "try_time(\"x\")?"),
+            ("string", "uuid", "try_uuid(\"x\")?"),
+            ("string", "json", "try_json(\"x\")?"),
+            ("string", "binary", "try_binary(\"x\")?"),
+            ("string", "string", "-"),
+            ("json", "json", "-"),
+            ("json", "string", "to_text(\"x\")"),
+            ("integer", "integer", "-"),
+            ("integer", "string", "to_text(\"x\")"),
+            ("integer", "decimal(9,2)", "TRY_CAST(CAST(\"x\" AS BIGINT) AS DECIMAL(9,2))?"),
+            ("integer", "float", "CAST(\"x\" AS DOUBLE)"),
+            ("integer", "boolean", "try_boolean(to_text(\"x\"))?"),
+            ("integer", "date", "`x` is of type integer, but it is to become date"),
+            ("float", "integer", "TRY_CAST(try_decimal(to_text(\"x\"), 38, 0) AS BIGINT)?"),
+            ("float", "decimal(9,2)", "try_decimal(to_text(\"x\"), 9, 2)?"),
+            ("decimal(9,2)", "decimal(12,3)", "arrow_cast(\"x\", 'Decimal128(12, 3)')"),
+            ("decimal(9,2)", "decimal(9,1)", "try_decimal(to_text(\"x\"), 9, 1)?"),
+            ("boolean", "integer", "CAST(\"x\" AS BIGINT)"),
+            ("date", "timestamp", "try_timestamp(to_text(\"x\"))?"),
+            ("timestamp", "date", "local_date(\"x\", 'UTC')"),
+            ("timestamp", "boolean", "`x` is of type timestamp, but it is to become boolean"),
+            ("list<integer>", "json", "to_json_text(\"x\")"),
+            ("list<integer>", "list<integer>", "-"),
+            ("string", "list<integer>", "`x` is of type string, but it is to become list<integer>"),
+        ] {
+            assert_eq!(value(source, target, &Options::default()), expected, "{source} → {target}");
+        }
+    }
+
+    #[test]
+    fn how_it_is_written() {
+        let french = Options {
+            decimal: Some(",".to_owned()),
+            group: Some(" ".to_owned()),
+            ..Options::default()
+        };
+        assert_eq!(value("string", "float", &french), "try_float(\"x\", ',', ' ')?");
+        assert_eq!(value("string", "decimal(9,2)", &french), "try_decimal(\"x\", 9, 2, ',', ' ')?");
+        let grouped = Options { group: Some(",".to_owned()), ..Options::default() };
+        assert_eq!(value("string", "integer", &grouped), "try_integer(\"x\", ',')?");
+        assert_eq!(value("string", "float", &grouped), "try_float(\"x\", '.', ',')?");
+        let compact = Options { format: Some("%Y%m%d".to_owned()), ..Options::default() };
+        assert_eq!(value("integer", "date", &compact), "try_date(to_text(\"x\"), '%Y%m%d')?");
+        let tidy = Options {
+            trim: true,
+            empty_as_null: true,
+            null_values: vec!["N/A".to_owned()],
+            ..Options::default()
+        };
+        assert_eq!(
+            value("string", "string", &tidy),
+            "NULLIF(trim_text(null_where(\"x\", 'N/A')), '')"
+        );
+    }
+}

@@ -202,3 +202,6 @@ fn with_windows(findings: &Findings, input: &NamedInput) -> Result<Option<Sql>> 
     }
     Ok(widened)
 }
+
+#[cfg(test)]
+mod tests;

@@ -106,7 +106,8 @@ impl Relational for Compare {
             }
         }
         let inner = sql!(
-            "SELECT {}, {} AS \"#changed\", \"old\".\"#in\" AS \"#old\", \"new\".\"#in\" AS \"#new\" \
+            "SELECT {}, {} AS \"#changed\", \
+             \"old\".\"#in\" AS \"#old\", \"new\".\"#in\" AS \"#new\" \
              FROM (SELECT *, true AS \"#in\" FROM {}) AS \"old\" \
              FULL JOIN (SELECT *, true AS \"#in\" FROM {}) AS \"new\" ON {}",
             List(columns(config, old, new)),

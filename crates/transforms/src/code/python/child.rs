@@ -215,11 +215,14 @@ impl Reading {
             (Some(code), _) => {
                 problem(format!("the Python process ended with code {code}")).detail(said)
             }
-            // The allocator of a package gives up with SIGABRT or SIGSEGV, the system with SIGKILL.
-            (None, Some(6 | 9 | 11)) => self.out_of_memory().detail(said),
             (None, signal) => {
                 let signal = signal.unwrap_or_default();
-                problem(format!("the Python process was ended by signal {signal}")).detail(said)
+                let ended = problem(format!("the Python process was ended by signal {signal}"));
+                let ended = if said.is_empty() { ended } else { ended.detail(said) };
+                // Packages give up with SIGABRT or SIGSEGV, the system with SIGKILL.
+                ended.hint(
+                    "often this is a lack of memory: raise `memory_mib`, or write `calls: batches`",
+                )
             }
         }
     }

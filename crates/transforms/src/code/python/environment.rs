@@ -142,6 +142,7 @@ pub(super) fn tail(said: &str) -> &str {
     &said[start..]
 }
 
-fn storage(error: io::Error) -> Problem {
+/// A disk that does not take the environment.
+pub(super) fn storage(error: io::Error) -> Problem {
     Problem::new(&codes::STORAGE_FAILED, "the environment for Python cannot be made").detail(error)
 }

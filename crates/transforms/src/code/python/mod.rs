@@ -105,15 +105,22 @@ impl OperatorModule for Python {
     const EXAMPLES: &'static [Example] = &[
         Example {
             title: "an Arrow table in, an Arrow table out",
-            config: r#"{"code": "import pyarrow.compute as pc\n\ndef transform(table):\n    twice = pc.multiply(table['n'], 2)\n    return table.append_column('twice', twice)\n",
-                        "columns": {"n": "integer", "twice": "integer"}}"#,
+            config: concat!(
+                r#"{"code": "import pyarrow.compute as pc\n\ndef transform(table):\n"#,
+                r#"    twice = pc.multiply(table['n'], 2)\n"#,
+                r#"    return table.append_column('twice', twice)\n","#,
+                r#" "columns": {"n": "integer", "twice": "integer"}}"#
+            ),
             inputs: &[("rows", "{\"n\": 1}\n{\"n\": 2}")],
             outputs: &[("out", "{\"n\": 1, \"twice\": 2}\n{\"n\": 2, \"twice\": 4}")],
         },
         Example {
             title: "rows as dictionaries, for small tables",
-            config: r#"{"code": "def transform(table):\n    return [{'name': row['name'].title()} for row in table.to_pylist()]\n",
-                        "columns": {"name": "string"}}"#,
+            config: concat!(
+                r#"{"code": "def transform(table):\n    rows = table.to_pylist()\n"#,
+                r#"    return [{'name': row['name'].title()} for row in rows]\n","#,
+                r#" "columns": {"name": "string"}}"#
+            ),
             inputs: &[("rows", r#"{"name": "ana lima"}"#)],
             outputs: &[("out", r#"{"name": "Ana Lima"}"#)],
         },
@@ -166,6 +173,8 @@ impl Operator for PythonStep {
             return Err(invalid("/interpreter", "a server chooses its Python program itself")
                 .hint("leave `interpreter` out, and list packages in `requirements`"));
         }
+        let home = context.state.join("python");
+        tokio::fs::create_dir_all(&home).await.map_err(environment::storage)?;
         let program = config.interpreter.as_deref().unwrap_or("python3");
         let found = environment::find(program).await?;
         let pandas = config.tables == Tables::Pandas;
@@ -186,7 +195,7 @@ impl Operator for PythonStep {
         let place = child::Place {
             python,
             folder: context.project.clone(),
-            home: context.state.join("python"),
+            home,
             timeout: Duration::from_secs(config.timeout_seconds),
         };
         child::start(place, job, schema, request.inputs)

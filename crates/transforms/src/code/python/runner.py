@@ -16,7 +16,8 @@ ROWS_PER_BATCH = 65536
 
 
 def fail(code, text):
-    """Ends the process with a text on stderr."""
+    """Ends the process with a text on stderr, after what the code has printed."""
+    sys.stdout.flush()
     sys.stderr.write(text.rstrip() + "\n")
     sys.stderr.flush()
     os._exit(code)
