@@ -12,10 +12,8 @@ const ONE_VERSION: &[&str] =
 
 /// Libraries that only some crates may have anywhere below them, so that the others compile
 /// without them.
-const CONFINED: &[(&[&str], &[&str])] = &[(
-    &["datafusion", "deltalake", "deltalake-core"],
-    &["lakehouse", "query", "app", "pins"],
-)];
+const CONFINED: &[(&[&str], &[&str])] =
+    &[(&["datafusion", "deltalake", "deltalake-core"], &["lakehouse", "query", "app", "pins"])];
 
 /// Checks versions, confinement and the list of pins.
 pub(super) fn check(root: &Path, metadata: &Metadata, findings: &mut Vec<Finding>) -> Result<()> {
