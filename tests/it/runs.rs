@@ -3,7 +3,7 @@
 use crate::program::Project;
 use serde_json::json;
 
-pub const SALES: &str = r#"
+pub(crate) const SALES: &str = r#"
 affluent: 1
 kind: pipeline
 name: sales

@@ -6,7 +6,7 @@ use arrow::array::{
     new_null_array,
 };
 use arrow::compute::{cast, filter_record_batch, is_not_null, is_null};
-use arrow::datatypes::{DataType, Int32Type, Int64Type, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef};
 use contracts::arrow_types::{FILE, ROW, timestamp};
 use contracts::rejects::{ERRORS, NODE, NOTES, OFFSET, PORT, RECORD, rejects_schema};
 use contracts::relational::CheckTest;
@@ -184,7 +184,7 @@ impl CheckTally {
             && notes.null_count() < notes.len()
         {
             for numbers in notes.as_list::<i32>().iter().flatten() {
-                for number in numbers.as_primitive::<Int32Type>().iter().flatten() {
+                for number in numbers.as_primitive::<Int64Type>().iter().flatten() {
                     *state.noted.entry(number as usize).or_default() += 1;
                 }
             }
