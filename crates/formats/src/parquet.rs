@@ -20,7 +20,7 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
     ParquetRecordBatchReaderBuilder,
 };
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::File;
 use std::io::Read;
 use std::panic::AssertUnwindSafe;
@@ -90,6 +90,11 @@ impl OpenFile {
         let metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options)
             .unwrap_or(metadata);
         let fields = canonical_fields(&metadata);
+        let mut names = HashSet::new();
+        if let Some(twice) = fields.iter().find(|field| !names.insert(field.name())) {
+            let fact = format!("it has two columns `{}`", twice.name());
+            return Err(corrupt(&file.name, fact));
+        }
         Ok(Self { file, metadata, fields })
     }
 }

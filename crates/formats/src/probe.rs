@@ -108,7 +108,9 @@ fn is_workbook(file: &InputFile) -> bool {
     let Ok(archive) = ZipArchive::new(BufReader::new(opened)) else { return false };
     archive.file_names().flatten().any(|name| {
         let name = name.replace('\\', "/").to_lowercase();
-        name.ends_with("workbook.xml") || name == "[content_types].xml"
+        // An OpenDocument sheet is a workbook too, though one that is not read: the reader of
+        // workbooks says so best.
+        ["[content_types].xml", "xl/workbook.xml", "content.xml"].contains(&name.as_str())
     })
 }
 

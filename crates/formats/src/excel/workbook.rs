@@ -97,6 +97,9 @@ impl Workbook {
             sheets: Vec::new(),
         };
         let main = workbook.main_part()?;
+        if main.ends_with(".bin") {
+            return Err(not_a_workbook(file));
+        }
         let folder = main.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
         let links = workbook.links(&main)?;
         workbook.read_sheets(&main, &folder, &links)?;
@@ -360,7 +363,7 @@ pub(super) fn damaged(file: &InputFile, error: &ZipError) -> Problem {
 fn not_a_workbook(file: &InputFile) -> Problem {
     Problem::new(
         &codes::FILE_CORRUPT,
-        format!("`{}` is a zip archive without a workbook", file.name),
+        format!("`{}` holds no workbook in the XLSX format", file.name),
     )
     .arg("file", &file.name)
     .in_file(&file.name)

@@ -136,7 +136,7 @@ impl Cells {
             Self::Integer(builder) => builder.append_value(integer(tape, node, reading)?),
             Self::Decimal(builder, precision, scale) => {
                 let text = number_text(tape, node, reading)?;
-                let units = number::to_decimal(text.as_ref(), *precision, *scale);
+                let units = number::to_decimal(text, *precision, *scale);
                 let units =
                     units.ok_or_else(|| format!("does not fit decimal({precision},{scale})"))?;
                 builder.append_value(units);

@@ -157,7 +157,7 @@ fn too_large(name: &str, bytes_max: usize) -> Problem {
     )
     .arg("file", name)
     .in_file(name)
-    .hint("name the list that holds the rows with `path`, for example `$.items[*]`")
+    .hint("name the list that holds the rows with `record_path`, for example `$.items[*]`")
 }
 
 /// Finds the end of a value by brackets and quotes alone; strictness comes later.

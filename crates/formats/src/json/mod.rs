@@ -96,7 +96,8 @@ pub enum NewKeys {
 pub struct JsonOptions {
     /// What stands in the files.
     pub layout: Layout,
-    /// The path to the rows in a document: `$.data.items[*]`.
+    /// The path to the rows in a document: `$.data.items[*]`. An object before `[*]` gives a row
+    /// with `key` and `value` for each of its members.
     pub path: Option<String>,
     /// Down to this level objects become columns (`a.b` → `a_b`); deeper ones stay JSON text.
     pub depth: usize,
@@ -220,8 +221,7 @@ fn add_chunk(shape: &mut Shape, chunk: &Chunk, depth: usize, nodes: &mut Vec<Nod
         let bytes = &chunk.bytes[record.start..record.end];
         let Ok(tape) = parse::parse(bytes, nodes) else { continue };
         for row in path::resolve(tape, 0, &chunk.rest).unwrap_or_default() {
-            // The row itself, then `depth` levels of objects inside of it.
-            shape.add(tape, row, depth + 1);
+            shape.add_row(tape, row, depth);
         }
     }
 }

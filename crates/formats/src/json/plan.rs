@@ -192,7 +192,10 @@ fn reject(column: &str, tape: Tape<'_>, node: u32, reason: &str) -> RejectError 
 fn too_many_columns(count: usize) -> Problem {
     Problem::new(&codes::FILE_TOO_LARGE, format!("the rows would have {count} columns"))
         .arg("columns", count)
-        .hint("lower `depth`, so that inner objects stay JSON texts, or declare them as `json`")
+        .hint(
+            "if keys are data, `record_path: $[*]` makes a row of each; else lower `depth`, so \
+             that inner objects stay JSON texts",
+        )
 }
 
 struct Options {
@@ -246,13 +249,14 @@ impl Builder<'_> {
         }
     }
 
-    /// Features: id first, properties without their prefix, geometry last.
+    /// Features: id and geometry first, so that a property of the same name does not take their
+    /// names; properties without their prefix.
     fn features(&mut self, members: &[(String, Shape)]) -> Branch {
         let rank = |key: &str| match key {
             "id" => 0,
-            "properties" => 1,
-            "geometry" => 3,
-            _ => 2,
+            "geometry" => 1,
+            "properties" => 2,
+            _ => 3,
         };
         let mut members: Vec<&(String, Shape)> = members.iter().collect();
         members.sort_by_key(|(key, _)| rank(key));

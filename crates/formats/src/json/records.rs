@@ -6,6 +6,7 @@ use super::path::{self, Step};
 use super::{ChunkSource, Layout};
 use crate::compression::Member;
 use crate::input;
+use crate::write::cells::quote;
 use contracts::Reject;
 use contracts::rejects::{RECORD_BYTES_MAX, RejectError};
 use memchr::memchr;
@@ -50,8 +51,19 @@ pub(crate) struct Chunk {
 
 /// What stands in the file.
 enum Shape {
-    Lines { line: i64 },
-    List { row: i64, open_objects: usize, first: bool },
+    Lines {
+        line: i64,
+    },
+    List {
+        row: i64,
+        open_objects: usize,
+        first: bool,
+    },
+    /// An object whose members are the rows, each as `{"key": …, "value": …}`.
+    Entries {
+        row: i64,
+        open_objects: usize,
+    },
     Document,
     Done,
 }
@@ -127,8 +139,13 @@ impl Records {
         if self.cursor.peek()? == Some(b'[') {
             self.cursor.pass();
             self.shape = Shape::List { row: 0, open_objects: prefix.len(), first: true };
+        } else if each.is_some() && self.cursor.peek()? == Some(b'{') {
+            self.cursor.pass();
+            self.shape = Shape::Entries { row: 0, open_objects: prefix.len() };
         } else if each.is_some() {
-            return Err(self.cursor.corrupt(&format!("`{}` is not a list", path::display(prefix))));
+            return Err(self
+                .cursor
+                .corrupt(&format!("`{}` is neither list nor object", path::display(prefix))));
         } else if prefix.is_empty() {
             self.shape = Shape::Document;
         } else {
@@ -176,7 +193,7 @@ impl Records {
         )
         .arg("key", key)
         .in_file(&*self.file)
-        .hint(format!("the keys there are {keys}; correct `path`")))
+        .hint(format!("the keys there are {keys}; correct `record_path`")))
     }
 
     /// A key and its colon.
@@ -250,6 +267,40 @@ impl Records {
                 }
                 Some(_) => return Err(self.cursor.corrupt("a `,` or `]` is expected")),
                 None => return Err(self.cursor.corrupt("the file ends inside of a list")),
+            }
+        }
+        Ok(Some(row))
+    }
+
+    /// Reads members; the number of the last one, or none at the end of the object.
+    fn read_entries(&mut self, chunk: &mut Chunk, row: i64) -> Result<Option<i64>> {
+        if row == 0 && self.cursor.peek()? == Some(b'}') {
+            self.cursor.pass();
+            return Ok(None);
+        }
+        let mut row = row;
+        while chunk.bytes.len() < CHUNK_BYTES && chunk.records.len() < CHUNK_RECORDS_MAX {
+            row += 1;
+            let start = chunk.bytes.len();
+            let key = self.key()?;
+            chunk.bytes.extend_from_slice(b"{\"key\":");
+            let mut quoted = String::new();
+            quote(&key, &mut quoted);
+            chunk.bytes.extend_from_slice(quoted.as_bytes());
+            chunk.bytes.extend_from_slice(b",\"value\":");
+            self.push_value(chunk, row)?;
+            chunk.bytes.push(b'}');
+            let end = chunk.bytes.len();
+            if let Some(record) = chunk.records.last_mut() {
+                (record.start, record.end) = (start, end);
+            }
+            match self.cursor.peek()? {
+                Some(b',') => self.cursor.pass(),
+                Some(b'}') => {
+                    self.cursor.pass();
+                    return Ok(None);
+                }
+                _ => return Err(self.cursor.corrupt("a `,` or `}` is expected")),
             }
         }
         Ok(Some(row))
@@ -337,6 +388,13 @@ impl ChunkSource for Records {
             Shape::Lines { line } => {
                 let line = self.read_lines(&mut chunk, line)?;
                 self.shape = line.map_or(Shape::Done, |line| Shape::Lines { line });
+            }
+            Shape::Entries { row, open_objects } => {
+                let next = self.read_entries(&mut chunk, row)?;
+                match next {
+                    Some(row) => self.shape = Shape::Entries { row, open_objects },
+                    None => self.close(open_objects)?,
+                }
             }
             Shape::List { row, open_objects, first } => {
                 let next = self.read_list(&mut chunk, row, first)?;

@@ -5,8 +5,13 @@ use super::parse::{Kind, Tape};
 use model::DataType;
 use std::collections::HashMap;
 
-/// An object with more keys than this is a map, and stays JSON text.
+/// An object inside of a row with more keys than this uses them as data, and stays JSON text.
 const KEYS_MAX: usize = 512;
+/// Rows, and the properties of GeoJSON features, may be wider; far beyond what they can have as
+/// columns there is no use in counting on.
+const ROW_KEYS_MAX: usize = 16_384;
+/// Where GeoJSON features have what others have in the row itself.
+const PROPERTIES: &str = "properties";
 const DECIMAL_DIGITS_MAX: usize = 38;
 
 /// What has been seen at one place of the records.
@@ -62,8 +67,12 @@ impl Numbers {
 }
 
 impl Shape {
-    /// Takes a value into account; objects are entered down to `depth` levels.
-    pub(crate) fn add(&mut self, tape: Tape<'_>, node: u32, depth: usize) {
+    /// Takes a row into account; objects in it are entered down to `depth` levels.
+    pub(crate) fn add_row(&mut self, tape: Tape<'_>, row: u32, depth: usize) {
+        self.add(tape, row, depth + 1, ROW_KEYS_MAX);
+    }
+
+    fn add(&mut self, tape: Tape<'_>, node: u32, depth: usize, keys_max: usize) {
         match tape.node(node).kind {
             Kind::Null => {}
             Kind::Boolean => self.booleans = true,
@@ -73,19 +82,19 @@ impl Shape {
                 self.lists = true;
                 let item = self.item.get_or_insert_default();
                 for element in tape.items(node) {
-                    item.add(tape, element, 0);
+                    item.add(tape, element, 0, 0);
                 }
             }
             Kind::Object => {
                 self.objects = true;
                 if depth > 0 && !self.is_map {
-                    self.add_members(tape, node, depth);
+                    self.add_members(tape, node, depth, keys_max);
                 }
             }
         }
     }
 
-    fn add_members(&mut self, tape: Tape<'_>, node: u32, depth: usize) {
+    fn add_members(&mut self, tape: Tape<'_>, node: u32, depth: usize, keys_max: usize) {
         let mut expected = 0;
         for (key, value) in tape.members(node) {
             let name = tape.text(key);
@@ -93,11 +102,12 @@ impl Shape {
                 Some((known, _)) if *known == name => expected,
                 _ => self.position(&name),
             };
-            self.keys[position].1.add(tape, value, depth - 1);
+            let is_wide = keys_max == ROW_KEYS_MAX && name == PROPERTIES;
+            let inner_max = if is_wide { ROW_KEYS_MAX - 1 } else { KEYS_MAX };
+            self.keys[position].1.add(tape, value, depth - 1, inner_max);
             expected = position + 1;
         }
-        // The root may be wide; an object inside of it with so many keys uses them as data.
-        self.is_map = self.keys.len() > KEYS_MAX;
+        self.is_map = self.keys.len() > keys_max;
     }
 
     fn position(&mut self, name: &str) -> usize {

@@ -181,12 +181,28 @@ fn a_path_leads_to_the_rows() {
     }
     assert_eq!(read(content, &with_path("data")).columns, ["items json", "b integer"]);
     let problem = refused(content, &with_path("data.rows"));
-    assert_eq!(problem.hint_text(), Some("the keys there are `items` and `b`; correct `path`"));
-    assert!(refused(content, &with_path("meta[*]")).is(&codes::FILE_CORRUPT));
+    assert_eq!(
+        problem.hint_text(),
+        Some("the keys there are `items` and `b`; correct `record_path`")
+    );
+    assert!(refused(content, &with_path("z[*]")).is(&codes::FILE_CORRUPT));
     let nested = r#"[{"o": [{"a": 1}, {"a": 2}]}, {"o": []}, {}, {"o": 3}, {"o": [{"a": 3}]}]"#;
     let read = read(nested, &with_path("$[*].o[*]"));
     assert_eq!(read.lines.len(), 3);
     assert_eq!(read.rejects, ["4: `$.o` is not a list"]);
+}
+
+#[test]
+fn members_of_an_object_can_be_the_rows() {
+    let content = r#"{"v": 1, "by_code": {"01": {"n": "Ain"}, "0\"2": {"n": null}}}"#;
+    let members = read(content, &with_path("by_code[*]"));
+    assert_eq!(members.columns, ["key string", "value_n string"]);
+    assert_eq!(
+        members.lines,
+        [r#"{"key":"01","value_n":"Ain","_row":1}"#, r#"{"key":"0\"2","value_n":null,"_row":2}"#]
+    );
+    assert_eq!(read("{}", &with_path("$[*]")).lines.len(), 0);
+    assert_eq!(read(r#"{"a": 1, "b": tru}"#, &with_path("$[*]")).rejects.len(), 1);
 }
 
 #[test]
@@ -229,7 +245,7 @@ const COLLECTION: &str = r#"{"type": "FeatureCollection", "crs": {"type": "name"
 #[test]
 fn geojson_features_become_rows() {
     let read = read(COLLECTION, &JsonOptions::default());
-    assert_eq!(read.columns, ["id string", "name string", "addr_city string", "geometry json"]);
+    assert_eq!(read.columns, ["id string", "geometry json", "name string", "addr_city string"]);
     assert!(
         read.lines[0].contains(r#""geometry":"{\"type\":\"Point\",\"coordinates\":[-1.5,47.2]}""#)
     );
@@ -241,7 +257,7 @@ fn geojson_geometries_become_wkb() {
     let options = JsonOptions { geometry: GeometryForm::Wkb, ..JsonOptions::default() };
     let content = COLLECTION.replace("[[[[0,0]", "[[[[0]");
     let read = read(&content, &options);
-    assert_eq!(read.columns.last().unwrap(), "geometry geometry");
+    assert_eq!(read.columns[1], "geometry geometry");
     assert!(read.lines[0].contains("0101000000000000000000f8bf9a99999999994740"));
     assert_eq!(read.rejects, ["3 geometry: is not a geometry: a position has too few numbers"]);
 }
@@ -349,6 +365,92 @@ fn b_06_bombs_are_refused_in_bounded_memory() {
     assert!(problem.is(&codes::FILE_TOO_LARGE));
     let map = format!("{{\"m\":{{{}}}}}", wide.trim_end_matches(','));
     assert_eq!(read_named("m.json", &map, &JsonOptions::default()).unwrap().columns, ["m json"]);
+}
+
+#[test]
+fn wide_rows_and_features_keep_their_columns() {
+    let members: Vec<String> = (0..600).map(|key| format!("\"k{key}\":{key}")).collect();
+    let (all, last) = (members.join(","), "\"k599\":1.5");
+    let rows = read(&format!("[{{{all}}},{{{last}}}]"), &JsonOptions::default());
+    assert_eq!((rows.columns.len(), rows.columns[599].as_str()), (600, "k599 float"));
+    let feature = |members: &str| {
+        format!("{{\"type\":\"Feature\",\"properties\":{{{members}}},\"geometry\":null}}")
+    };
+    let collection = format!(
+        "{{\"type\":\"FeatureCollection\",\"features\":[{},{}]}}",
+        feature(&all),
+        feature(last)
+    );
+    let rows = read(&collection, &JsonOptions::default());
+    assert_eq!((rows.columns.len(), rows.columns[600].as_str()), (601, "k599 float"));
+}
+
+#[test]
+fn real_files_are_read_and_every_record_is_accounted_for() {
+    let Some(root) = data("open") else { return };
+    for folder in ["ademe", "annuaire", "sirene", "osm", "contours"] {
+        for file in files_of(&root.join(folder)) {
+            if !file.name.ends_with("json") {
+                continue;
+            }
+            let name = file.name.clone();
+            let rejected = Arc::new(Rejected::default());
+            // These are look-up tables: their keys are data.
+            let path = (folder == "annuaire").then(|| "$[*]".to_owned());
+            let options = JsonOptions { path, ..JsonOptions::default() };
+            let batches = open(vec![file], &options, read_options(&rejected)).unwrap();
+            let names = columns(&batches);
+            let count = rows::count(&collect(batches).unwrap());
+            assert!(rejected.all().is_empty(), "{name}: {:?}", rejected.reasons());
+            assert!(count > 0, "{name} has no rows");
+            if name == "epci.json" {
+                assert_eq!(
+                    (count, names.as_slice()),
+                    (34_931, ["key string", "value string"].map(str::to_owned).as_slice())
+                );
+            }
+            if folder == "osm" {
+                assert_eq!(count, 355, "{name}");
+                assert!(names.contains(&"geometry json".to_owned()), "{name}: {names:?}");
+            }
+        }
+    }
+}
+
+/// The most memory that this process has had; each test runs in a process of its own.
+fn peak_memory_mib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or("VmHWM: 0 kB");
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+}
+
+#[test]
+fn a_long_list_is_read_in_bounded_memory() {
+    use futures::TryStreamExt;
+    let dir = tempfile::tempdir().unwrap();
+    let file = InputFile::new(dir.path().join("long.json"), "long.json");
+    let mut writer = std::io::BufWriter::new(std::fs::File::create(&file.path).unwrap());
+    let text = "x".repeat(1000);
+    for number in 0..100_000 {
+        let comma = if number > 0 { "," } else { "{\"data\": [" };
+        write!(writer, "{comma}\n{{\"n\": {number}, \"t\": \"{text}\"}}").unwrap();
+    }
+    writer.write_all(b"]}").unwrap();
+    writer.into_inner().unwrap();
+    let rejected = Arc::new(Rejected::default());
+    let batches = open(vec![file], &with_path("data"), read_options(&rejected)).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let count = runtime.block_on(async {
+        let mut count = 0;
+        for mut partition in batches.partitions {
+            while let Some(batch) = partition.try_next().await.unwrap() {
+                count += batch.num_rows();
+            }
+        }
+        count
+    });
+    assert_eq!(count, 100_000);
+    assert!(peak_memory_mib() < 64, "{} MiB", peak_memory_mib());
 }
 
 fn json_value() -> impl Strategy<Value = serde_json::Value> {
