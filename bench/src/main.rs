@@ -1,2 +1,106 @@
-//! Benchmarks.
-fn main() {}
+//! Makes the data of the benchmarks: the tables of TPC-H as CSV.
+
+use anyhow::{Context, Result};
+use clap::{Parser, ValueEnum};
+use std::fmt::Display;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use tpchgen::csv::{
+    CustomerCsv, LineItemCsv, NationCsv, OrderCsv, PartCsv, PartSuppCsv, RegionCsv, SupplierCsv,
+};
+use tpchgen::generators::{
+    CustomerGenerator, LineItemGenerator, NationGenerator, OrderGenerator, PartGenerator,
+    PartSuppGenerator, RegionGenerator, SupplierGenerator,
+};
+
+/// Writes tables of TPC-H as CSV; what is there already is left alone.
+#[derive(Parser)]
+struct Arguments {
+    /// Scale factor; 1 is about 1 GB in all.
+    #[arg(long, default_value_t = 1.0)]
+    scale: f64,
+    /// Folder to write to.
+    #[arg(long)]
+    dir: PathBuf,
+    /// Tables to write; all when none is named.
+    tables: Vec<Table>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Table {
+    Region,
+    Nation,
+    Supplier,
+    Customer,
+    Part,
+    Partsupp,
+    Orders,
+    Lineitem,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    fs::create_dir_all(&arguments.dir)?;
+    let tables = match arguments.tables.is_empty() {
+        true => Table::value_variants().to_vec(),
+        false => arguments.tables,
+    };
+    for table in tables {
+        let name = table.to_possible_value().context("tables have names")?;
+        let path = arguments.dir.join(format!("{}.csv", name.get_name()));
+        if !path.exists() {
+            // Under its final name only when it is whole.
+            let unfinished = path.with_extension("unfinished");
+            write_table(table, arguments.scale, &unfinished)?;
+            fs::rename(&unfinished, &path)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_table(table: Table, scale: f64, path: &Path) -> Result<()> {
+    match table {
+        Table::Region => {
+            let rows = RegionGenerator::new(scale, 1, 1);
+            write(path, RegionCsv::header(), rows.iter().map(RegionCsv::new))
+        }
+        Table::Nation => {
+            let rows = NationGenerator::new(scale, 1, 1);
+            write(path, NationCsv::header(), rows.iter().map(NationCsv::new))
+        }
+        Table::Supplier => {
+            let rows = SupplierGenerator::new(scale, 1, 1);
+            write(path, SupplierCsv::header(), rows.iter().map(SupplierCsv::new))
+        }
+        Table::Customer => {
+            let rows = CustomerGenerator::new(scale, 1, 1);
+            write(path, CustomerCsv::header(), rows.iter().map(CustomerCsv::new))
+        }
+        Table::Part => {
+            let rows = PartGenerator::new(scale, 1, 1);
+            write(path, PartCsv::header(), rows.iter().map(PartCsv::new))
+        }
+        Table::Partsupp => {
+            let rows = PartSuppGenerator::new(scale, 1, 1);
+            write(path, PartSuppCsv::header(), rows.iter().map(PartSuppCsv::new))
+        }
+        Table::Orders => {
+            let rows = OrderGenerator::new(scale, 1, 1);
+            write(path, OrderCsv::header(), rows.iter().map(OrderCsv::new))
+        }
+        Table::Lineitem => {
+            let rows = LineItemGenerator::new(scale, 1, 1);
+            write(path, LineItemCsv::header(), rows.iter().map(LineItemCsv::new))
+        }
+    }
+}
+
+fn write(path: &Path, header: &str, rows: impl Iterator<Item = impl Display>) -> Result<()> {
+    let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
+    writeln!(file, "{header}")?;
+    for row in rows {
+        writeln!(file, "{row}")?;
+    }
+    Ok(file.flush()?)
+}
