@@ -29,7 +29,9 @@ pub(super) fn check(files: &[TextFile], findings: &mut Vec<Finding>) -> Measured
     for file in &rust {
         let name = file.path.rsplit('/').next().unwrap_or_default();
         let is_root = ["main.rs", "lib.rs", "build.rs"].contains(&name)
-            || file.path.contains("/tests/") && !file.path.contains("/src/")
+            || ["/tests/", "/examples/", "/benches/"]
+                .iter()
+                .any(|folder| file.path.contains(folder) && !file.path.contains("/src/"))
             || file.path.contains("fuzz_targets/");
         if !is_root && !reached.contains(&file.path) {
             findings.push(Finding::new(&file.path, "no `mod` leads to this file"));
