@@ -122,14 +122,15 @@ impl SourceModule for Csv {
             ],
             outputs: &[(
                 "out",
-                "{\"order_id\": \"007\", \"amount\": \"12,50\", \"_file\": \"orders-1.csv\", \"_row\": 2}\n\
-                 {\"order_id\": \"008\", \"amount\": \"1 000,00\", \"_file\": \"orders-1.csv\", \"_row\": 3}\n\
-                 {\"order_id\": \"009\", \"amount\": null, \"_file\": \"orders-2.csv\", \"_row\": 2}",
+                r#"{"order_id": "007", "amount": "12,50", "_file": "orders-1.csv", "_row": 2}
+                {"order_id": "008", "amount": "1 000,00", "_file": "orders-1.csv", "_row": 3}
+                {"order_id": "009", "amount": null, "_file": "orders-2.csv", "_row": 2}"#,
             )],
         },
         Example {
             title: "no header, tabs, and a word for missing values",
-            config: r#"{"path": "stock.tsv", "delimiter": "tab", "header": false, "columns": ["sku", "stock"], "null_values": ["n/a"]}"#,
+            config: r#"{"path": "stock.tsv", "delimiter": "tab", "header": false,
+                "columns": ["sku", "stock"], "null_values": ["n/a"]}"#,
             inputs: &[("stock.tsv", "A1\t7\nA2\tn/a\n")],
             outputs: &[(
                 "out",
@@ -139,12 +140,13 @@ impl SourceModule for Csv {
         },
         Example {
             title: "columns of fixed width",
-            config: r#"{"path": "codes.txt", "fixed_width": {"code": 4, "label": 6}, "header": false}"#,
+            config: r#"{"path": "codes.txt", "header": false,
+                "fixed_width": {"code": 4, "label": 6}}"#,
             inputs: &[("codes.txt", "0001Nantes\n0002Brest \n")],
             outputs: &[(
                 "out",
-                "{\"code\": \"0001\", \"label\": \"Nantes\", \"_file\": \"codes.txt\", \"_row\": 1}\n\
-                 {\"code\": \"0002\", \"label\": \"Brest\", \"_file\": \"codes.txt\", \"_row\": 2}",
+                r#"{"code": "0001", "label": "Nantes", "_file": "codes.txt", "_row": 1}
+                {"code": "0002", "label": "Brest", "_file": "codes.txt", "_row": 2}"#,
             )],
         },
     ];

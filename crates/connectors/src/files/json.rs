@@ -85,7 +85,7 @@ enum DuplicateKeys {
 /// What happens to a row with an unexpected key.
 #[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-enum NewKeys {
+pub(super) enum NewKeys {
     /// The row is rejected, so that nothing is lost unseen.
     #[default]
     Reject,
@@ -131,24 +131,36 @@ impl FileFormat for Options {
                 DuplicateKeys::Last => json::DuplicateKeys::Last,
                 DuplicateKeys::Reject => json::DuplicateKeys::Reject,
             },
-            new_keys: match self.new_keys {
-                NewKeys::Reject => json::NewKeys::Reject,
-                NewKeys::Ignore => json::NewKeys::Ignore,
-            },
+            new_keys: self.new_keys.to_format(),
         };
         json::open(files, &options, read)
     }
 
     fn check(&self) -> Result<()> {
-        if (1..=DEPTH_MAX).contains(&self.depth) {
-            return Ok(());
-        }
-        Err(Problem::new(
-            &codes::SETTING_INVALID,
-            format!("`depth` is {}, not between 1 and {DEPTH_MAX}", self.depth),
-        )
-        .hint("write `depth: 1` to keep every nested object as a JSON text"))
+        check_depth(self.depth)
     }
+}
+
+impl NewKeys {
+    pub(super) fn to_format(self) -> json::NewKeys {
+        match self {
+            Self::Reject => json::NewKeys::Reject,
+            Self::Ignore => json::NewKeys::Ignore,
+        }
+    }
+}
+
+/// Refuses depths that nobody can mean.
+pub(super) fn check_depth(depth: usize) -> Result<()> {
+    if (1..=DEPTH_MAX).contains(&depth) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        &codes::SETTING_INVALID,
+        format!("`depth` is {depth}, not between 1 and {DEPTH_MAX}"),
+    )
+    .in_setting("/depth")
+    .hint("write `depth: 1` to keep every nested object as a JSON text"))
 }
 
 /// The module.

@@ -139,7 +139,7 @@ impl Landing {
                     all.extend(read_index(&path)?);
                 }
             }
-            all.sort_by(|left, right| left.time_us.cmp(&right.time_us));
+            all.sort_by_key(|landed: &Landed| landed.time_us);
             Ok(all)
         })
         .await

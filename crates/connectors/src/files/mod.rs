@@ -17,6 +17,7 @@ mod tests;
 pub mod write_file;
 #[cfg(test)]
 mod write_tests;
+pub mod xml;
 
 use contracts::{Entry, SourceModule};
 
@@ -28,6 +29,7 @@ pub const ALL: &[Entry] = &[
     Entry::source::<excel::Excel>(),
     Entry::source::<json::Json>(),
     Entry::source::<parquet::Parquet>(),
+    Entry::source::<xml::Xml>(),
     Entry::sink::<write_file::WriteFile>(),
 ];
 
@@ -41,6 +43,7 @@ pub fn source_for(path: &str) -> Option<&'static str> {
         "csv" | "tsv" | "txt" | "tab" | "psv" => Some(csv::Csv::NAME),
         "json" | "ndjson" | "jsonl" | "geojson" => Some(json::Json::NAME),
         "xlsx" | "xlsm" | "xls" => Some(excel::Excel::NAME),
+        "xml" => Some(xml::Xml::NAME),
         "parquet" | "pq" => Some(parquet::Parquet::NAME),
         _ => None,
     }

@@ -40,7 +40,8 @@ impl SourceModule for Parquet {
         },
         Example {
             title: "two columns of a file in an object store",
-            config: r#"{"path": "s3://lake/events.parquet", "connection": "lake", "columns": ["id", "at"]}"#,
+            config: r#"{"path": "s3://lake/events.parquet", "connection": "lake",
+                "columns": ["id", "at"]}"#,
             inputs: &[],
             outputs: &[],
         },

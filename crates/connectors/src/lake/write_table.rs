@@ -98,7 +98,8 @@ impl SinkModule for WriteTable {
         },
         Example {
             title: "the days of this run in place of the same days",
-            config: r#"{"table": "gold.daily", "mode": "replace_partitions", "partition_by": "day"}"#,
+            config: r#"{"table": "gold.daily", "mode": "replace_partitions",
+                "partition_by": "day"}"#,
             inputs: &[("in", "{\"day\": \"2026-01-31\", \"revenue\": 10}")],
             outputs: &[("gold.daily", "{\"day\": \"2026-01-31\", \"revenue\": 10}")],
         },

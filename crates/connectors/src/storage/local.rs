@@ -86,7 +86,7 @@ pub(crate) fn hash_file(path: &Path) -> io::Result<String> {
 }
 
 fn copy(from: &Path, to: &Path, shown: &str, bytes_max: u64) -> Result<(u64, String)> {
-    let mut source = File::open(from).map_err(|e| io_problem(&shown, &e))?;
+    let mut source = File::open(from).map_err(|e| io_problem(shown, &e))?;
     let target_shown = to.display();
     let mut target = File::create(to).map_err(|e| io_problem(&target_shown, &e))?;
     let mut buffer = vec![0; BUFFER_BYTES];
@@ -97,7 +97,7 @@ fn copy(from: &Path, to: &Path, shown: &str, bytes_max: u64) -> Result<(u64, Str
             Ok(0) => break,
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(io_problem(&shown, &error)),
+            Err(error) => return Err(io_problem(shown, &error)),
         };
         size += read as u64;
         if size > bytes_max {
@@ -140,7 +140,7 @@ impl FileStore for LocalStore {
                 match fs::metadata(&path) {
                     Ok(metadata) => files.push(describe(&shown, &metadata)),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) => return Err(io_problem(&shown, &error)),
+                    Err(error) => return Err(io_problem(shown, &error)),
                 }
             }
             Ok(files)

@@ -139,7 +139,8 @@ mod tests {
         let batch = rows::read(
             "{\"#types\": {\"day\": \"date\", \"n\": \"integer\", \"c\": \"string\"}}\n\
              {\"day\": \"2026-01-31\", \"n\": 1, \"c\": \"a/b\"}\n\
-             {\"day\": null, \"n\": 2, \"c\": \"\"}\n{\"day\": \"2026-01-31\", \"n\": 3, \"c\": \"a/b\"}",
+             {\"day\": null, \"n\": 2, \"c\": \"\"}\n\
+             {\"day\": \"2026-01-31\", \"n\": 3, \"c\": \"a/b\"}",
         )
         .unwrap();
         let by = ["day".to_owned(), "c".to_owned()];
@@ -147,7 +148,9 @@ mod tests {
         let parts = split.divide(&batch).unwrap();
         let found: Vec<(&str, String)> = parts
             .iter()
-            .map(|(folder, part)| (folder.as_str(), rows::write(&[part.clone()]).unwrap()))
+            .map(|(folder, part)| {
+                (folder.as_str(), rows::write(std::slice::from_ref(part)).unwrap())
+            })
             .collect();
         assert_eq!(
             found,

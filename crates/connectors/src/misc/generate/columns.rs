@@ -1,12 +1,12 @@
 //! How the values of each kind of column are made.
 
+use super::limits::{Limit, plain};
 use super::words;
 use super::{Column, ColumnKind};
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder, Int64Builder,
-    StringViewBuilder, TimestampMicrosecondBuilder,
+    Array, ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array,
+    StringViewArray, TimestampMicrosecondArray,
 };
-use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use contracts::arrow_types::UTC;
 use model::{DataType, Problem, Result, codes};
 use serde_json::Value;
@@ -14,7 +14,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use stdx::hash::Random;
 
-const PRECISION: u8 = 18;
+pub(super) const PRECISION: u8 = 18;
 const MICROS: i64 = 1_000_000;
 const WORDS_MAX: i64 = 10_000;
 
@@ -67,59 +67,49 @@ enum Values {
     Texts(Vec<Option<String>>),
 }
 
+/// Rows whose values are made in one go.
+pub(super) struct Rows<'a> {
+    /// Number of the first row, from 0.
+    pub(super) first: u64,
+    /// How many.
+    pub(super) count: u64,
+    /// The part whose value is missing.
+    pub(super) null_rate: f64,
+    /// Where chance comes from.
+    pub(super) random: &'a mut Random,
+}
+
+impl Rows<'_> {
+    /// An array of what `value` gives for each row, nulls strewn in.
+    fn fill<T, A: FromIterator<Option<T>> + Array + 'static>(
+        &mut self,
+        mut value: impl FnMut(u64, &mut Random) -> Option<T>,
+    ) -> A {
+        let values = (self.first..self.first + self.count).map(|row| {
+            let is_null = self.null_rate > 0.0 && self.random.unit() < self.null_rate;
+            if is_null { None } else { value(row, self.random) }
+        });
+        values.collect()
+    }
+}
+
 impl Maker {
     /// The maker that a column's settings ask for.
     pub(super) fn new(name: &str, column: &Column) -> Result<Self> {
         check(name, column)?;
-        let (min, max) = (column.min.as_ref(), column.max.as_ref());
-        let whole = |value: Option<&Value>, default: i64| match value {
-            None => Ok(default),
-            Some(value) => value.as_i64().ok_or_else(|| bad_limit(name, value, "a whole number")),
-        };
+        let (min, max) = (Limit { name, value: &column.min }, Limit { name, value: &column.max });
         let maker = match column.kind {
-            ColumnKind::Integer => Self::Integer(whole(min, 0)?, whole(max, 1000)?),
-            ColumnKind::Sequence => Self::Sequence(whole(min, 1)?, column.step.unwrap_or(1)),
-            ColumnKind::Text => Self::Text(whole(min, 3)?, whole(max, 12)?),
+            ColumnKind::Integer => Self::Integer(min.whole(0)?, max.whole(1000)?),
+            ColumnKind::Sequence => Self::Sequence(min.whole(1)?, column.step.unwrap_or(1)),
+            ColumnKind::Text => Self::Text(min.whole(3)?, max.whole(12)?),
             ColumnKind::Decimal => {
                 let scale = column.scale.unwrap_or(2);
-                let limit = |value: Option<&Value>, default: i64| match value {
-                    None => scaled(&default.to_string(), scale).ok_or(Value::from(default)),
-                    Some(value) => scaled(&plain(value), scale).ok_or(value.clone()),
-                };
-                let what = format!(
-                    "a number of at most {PRECISION} digits, {scale} of them after the point"
-                );
-                let bad = |value: Value| bad_limit(name, &value, &what);
-                Self::Decimal(limit(min, 0).map_err(bad)?, limit(max, 1000).map_err(bad)?, scale)
+                Self::Decimal(min.decimal(0, scale)?, max.decimal(1000, scale)?, scale)
             }
-            ColumnKind::Float => {
-                let limit = |value: Option<&Value>, default: f64| match value {
-                    None => Ok(default),
-                    Some(value) => value.as_f64().ok_or_else(|| bad_limit(name, value, "a number")),
-                };
-                Self::Float(limit(min, 0.0)?, limit(max, 1.0)?)
-            }
-            ColumnKind::Date => {
-                let limit = |value: Option<&Value>, default: &str| {
-                    let text = value.map_or(default.to_owned(), plain);
-                    day(&text).ok_or_else(|| {
-                        bad_limit(name, &Value::from(text), "a date such as 2026-01-31")
-                    })
-                };
-                Self::Date(limit(min, "2020-01-01")?, limit(max, "2025-12-31")?)
-            }
+            ColumnKind::Float => Self::Float(min.float(0.0)?, max.float(1.0)?),
+            ColumnKind::Date => Self::Date(min.day("2020-01-01")?, max.day("2025-12-31")?),
             ColumnKind::Timestamp => {
-                let limit = |value: Option<&Value>, default: &str| {
-                    let text = value.map_or(default.to_owned(), plain);
-                    second(&text).ok_or_else(|| {
-                        bad_limit(
-                            name,
-                            &Value::from(text),
-                            "an instant such as 2026-01-31T08:00:00",
-                        )
-                    })
-                };
-                Self::Timestamp(limit(min, "2020-01-01")?, limit(max, "2025-12-31T23:59:59")?)
+                Self::Timestamp(min.second("2020-01-01")?, max.second("2025-12-31T23:59:59")?)
             }
             ColumnKind::Boolean => Self::Boolean,
             ColumnKind::Uuid => Self::Uuid,
@@ -137,7 +127,16 @@ impl Maker {
             ColumnKind::CountryCode => Self::Words(WordKind::CountryCode),
             ColumnKind::Product => Self::Words(WordKind::Product),
         };
-        let is_empty = match &maker {
+        if maker.is_empty() {
+            return Err(invalid(format!("nothing lies between `min` and `max` of `{name}`"))
+                .hint("make `min` the smaller one"));
+        }
+        Ok(maker)
+    }
+
+    /// Whether no value lies between the limits.
+    fn is_empty(&self) -> bool {
+        match self {
             Self::Integer(min, max)
             | Self::Decimal(min, max, _)
             | Self::Date(min, max)
@@ -145,12 +144,7 @@ impl Maker {
             Self::Text(min, max) => min > max || *min < 0 || *max > WORDS_MAX,
             Self::Float(min, max) => !(min <= max && (max - min).is_finite()),
             _ => false,
-        };
-        if is_empty {
-            return Err(invalid(format!("nothing lies between `min` and `max` of `{name}`"))
-                .hint("make `min` the smaller one"));
         }
-        Ok(maker)
     }
 
     /// The type of the values.
@@ -173,80 +167,51 @@ impl Maker {
         }
     }
 
-    /// The values of `rows` rows, the first of which is row number `first`, from 0.
-    pub(super) fn make(
-        &self,
-        first: u64,
-        rows: u64,
-        null_rate: f64,
-        random: &mut Random,
-    ) -> Result<ArrayRef> {
-        /// Fills a builder with the values of an expression, nulls strewn in.
-        macro_rules! fill {
-            ($builder:expr, $value:expr) => {{
-                let mut builder = $builder;
-                for row in 0..rows {
-                    let is_null = null_rate > 0.0 && random.unit() < null_rate;
-                    if is_null { builder.append_null() } else { builder.append_option($value(row)) }
-                }
-                let array: ArrayRef = Arc::new(builder.finish());
-                Ok(array)
-            }};
-        }
+    /// The values of some rows.
+    pub(super) fn make(&self, mut rows: Rows<'_>) -> Result<ArrayRef> {
         let mut text = String::new();
-        match self {
+        Ok(match self {
             Self::Integer(min, max) => {
-                fill!(Int64Builder::new(), |_| Some(within(*min, *max, random)))
+                Arc::new(rows.fill::<_, Int64Array>(|_, random| Some(within(*min, *max, random))))
             }
-            Self::Sequence(start, step) => fill!(Int64Builder::new(), |row| {
-                let row = i64::try_from(first + row).unwrap_or(i64::MAX);
+            Self::Sequence(start, step) => Arc::new(rows.fill::<_, Int64Array>(|row, _| {
+                let row = i64::try_from(row).unwrap_or(i64::MAX);
                 Some(start.wrapping_add(step.wrapping_mul(row)))
-            }),
+            })),
             Self::Decimal(min, max, scale) => {
-                let builder =
-                    Decimal128Builder::new().with_precision_and_scale(PRECISION, *scale as i8);
-                let builder = builder.map_err(|error| {
+                let value = |_, random: &mut Random| Some(i128::from(within(*min, *max, random)));
+                let array: Decimal128Array = rows.fill(value);
+                let typed = array.with_precision_and_scale(PRECISION, *scale as i8);
+                Arc::new(typed.map_err(|error| {
                     Problem::new(&codes::INTERNAL, "a decimal type is not valid").detail(error)
-                })?;
-                fill!(builder, |_| Some(i128::from(within(*min, *max, random))))
+                })?)
             }
-            Self::Float(min, max) => {
-                fill!(Float64Builder::new(), |_| Some(min + (max - min) * random.unit()))
-            }
-            Self::Boolean => fill!(BooleanBuilder::new(), |_| Some(random.below(2) == 1)),
-            Self::Date(min, max) => {
-                fill!(Date32Builder::new(), |_| i32::try_from(within(*min, *max, random)).ok())
-            }
-            Self::Timestamp(min, max) => fill!(
-                TimestampMicrosecondBuilder::new().with_timezone(UTC),
-                |_| Some(within(*min, *max, random) * MICROS)
+            Self::Float(min, max) => Arc::new(
+                rows.fill::<_, Float64Array>(|_, random| Some(min + (max - min) * random.unit())),
             ),
-            Self::Uuid => fill!(StringViewBuilder::new(), |_| Some(uuid(random))),
-            Self::Choice(choice) => match &choice.values {
-                Values::Booleans(values) => {
-                    fill!(BooleanBuilder::new(), |_| values[choice.at(random)])
-                }
-                Values::Integers(values) => {
-                    fill!(Int64Builder::new(), |_| values[choice.at(random)])
-                }
-                Values::Floats(values) => {
-                    fill!(Float64Builder::new(), |_| values[choice.at(random)])
-                }
-                Values::Texts(values) => {
-                    fill!(StringViewBuilder::new(), |_| values[choice.at(random)].as_deref())
-                }
-            },
-            Self::Text(min, max) => fill!(StringViewBuilder::new(), |_| {
+            Self::Boolean => {
+                Arc::new(rows.fill::<_, BooleanArray>(|_, random| Some(random.below(2) == 1)))
+            }
+            Self::Date(min, max) => Arc::new(
+                rows.fill::<_, Date32Array>(|_, r| i32::try_from(within(*min, *max, r)).ok()),
+            ),
+            Self::Timestamp(min, max) => {
+                let value = |_, random: &mut Random| Some(within(*min, *max, random) * MICROS);
+                Arc::new(rows.fill::<_, TimestampMicrosecondArray>(value).with_timezone(UTC))
+            }
+            Self::Uuid => Arc::new(rows.fill::<_, StringViewArray>(|_, random| Some(uuid(random)))),
+            Self::Choice(choice) => choice.make(rows),
+            Self::Text(min, max) => Arc::new(rows.fill::<_, StringViewArray>(|_, random| {
                 text.clear();
                 sentence(&mut text, within(*min, *max, random), random);
                 Some(text.clone())
-            }),
-            Self::Words(kind) => fill!(StringViewBuilder::new(), |_| {
+            })),
+            Self::Words(kind) => Arc::new(rows.fill::<_, StringViewArray>(|_, random| {
                 text.clear();
                 kind.write(&mut text, random);
                 Some(text.clone())
-            }),
-        }
+            })),
+        })
     }
 }
 
@@ -290,6 +255,23 @@ impl Choice {
             Values::Texts(values.iter().map(text).collect())
         };
         Ok(Self { values, sums })
+    }
+
+    fn make(&self, mut rows: Rows<'_>) -> ArrayRef {
+        match &self.values {
+            Values::Booleans(values) => {
+                Arc::new(rows.fill::<_, BooleanArray>(|_, random| values[self.at(random)]))
+            }
+            Values::Integers(values) => {
+                Arc::new(rows.fill::<_, Int64Array>(|_, random| values[self.at(random)]))
+            }
+            Values::Floats(values) => {
+                Arc::new(rows.fill::<_, Float64Array>(|_, random| values[self.at(random)]))
+            }
+            Values::Texts(values) => Arc::new(
+                rows.fill::<_, StringViewArray>(|_, random| values[self.at(random)].as_deref()),
+            ),
+        }
     }
 
     fn at(&self, random: &mut Random) -> usize {
@@ -442,46 +424,6 @@ fn check(name: &str, column: &Column) -> Result<()> {
     Ok(())
 }
 
-/// A scalar as the text that a person would write.
-fn plain(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
-/// `12.5` with scale 2 → 1250; none when there are more digits than fit.
-fn scaled(text: &str, scale: u8) -> Option<i64> {
-    let (sign, digits) = match text.strip_prefix('-') {
-        Some(digits) => (-1, digits),
-        None => (1, text),
-    };
-    let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
-    let missing = usize::from(scale).checked_sub(part.len())?;
-    let number: i64 = format!("{whole}{part}{}", "0".repeat(missing)).parse().ok()?;
-    let limit = 10_i64.pow(u32::from(PRECISION));
-    (number >= 0 && number < limit).then_some(sign * number)
-}
-
-fn day(text: &str) -> Option<i64> {
-    let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
-    Some(date.signed_duration_since(NaiveDate::default()).num_days())
-}
-
-fn second(text: &str) -> Option<i64> {
-    let text = text.trim();
-    if let Ok(instant) = DateTime::parse_from_rfc3339(text) {
-        return Some(instant.timestamp());
-    }
-    let forms = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"];
-    let instant = forms.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok());
-    instant.map(|instant| instant.and_utc().timestamp()).or_else(|| Some(day(text)? * 86_400))
-}
-
-fn bad_limit(name: &str, value: &Value, what: &str) -> Problem {
-    invalid(format!("`{}` is not a limit for `{name}`", plain(value))).hint(format!("write {what}"))
-}
-
-fn invalid(fact: impl Into<String>) -> Problem {
+pub(super) fn invalid(fact: impl Into<String>) -> Problem {
     Problem::new(&codes::SETTING_INVALID, fact)
 }

@@ -1,6 +1,7 @@
 //! `generate`: made-up rows that look real and are the same for the same seed.
 
 mod columns;
+mod limits;
 mod words;
 
 use super::sample::limit;
@@ -8,7 +9,7 @@ use crate::settings::Ordered;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
-use columns::Maker;
+use columns::{Maker, Rows};
 use contracts::arrow_types::to_field;
 use contracts::{
     BatchStream, Batches, Context, Discovery, Example, Past, ReadRequest, Source, SourceModule,
@@ -134,7 +135,8 @@ impl SourceModule for Generate {
     const EXAMPLES: &'static [Example] = &[
         Example {
             title: "three numbered rows",
-            config: r#"{"rows": 3, "columns": {"id": {"kind": "sequence"}, "status": {"kind": "choice", "values": ["paid"]}}}"#,
+            config: r#"{"rows": 3, "columns": {
+                "id": {"kind": "sequence"}, "status": {"kind": "choice", "values": ["paid"]}}}"#,
             inputs: &[],
             outputs: &[(
                 "out",
@@ -205,10 +207,10 @@ impl Plan {
     /// Batch number `number`; the same one whoever asks for it and when.
     fn batch(&self, number: u64) -> Result<RecordBatch> {
         let first = number * BATCH_ROWS;
-        let rows = BATCH_ROWS.min(self.rows - first);
+        let count = BATCH_ROWS.min(self.rows - first);
         let columns = self.makers.iter().map(|(name, null_rate, maker)| {
             let mut random = Random::new(mix(self.seed) ^ name ^ mix(number + 1));
-            maker.make(first, rows, *null_rate, &mut random)
+            maker.make(Rows { first, count, null_rate: *null_rate, random: &mut random })
         });
         RecordBatch::try_new(Arc::clone(&self.schema), columns.collect::<Result<_>>()?).map_err(
             |error| {
