@@ -418,6 +418,8 @@ impl Visitor for Parameters {
 #[derive(Default)]
 struct Columns {
     paths: BTreeSet<Vec<String>>,
+    /// Fields of values, as in `items[1].price`: they look like columns.
+    fields: Vec<*const ast::Expr>,
 }
 
 impl Visitor for Columns {
@@ -425,6 +427,14 @@ impl Visitor for Columns {
 
     fn pre_visit_expr(&mut self, expr: &ast::Expr) -> ControlFlow<()> {
         match expr {
+            ast::Expr::CompoundFieldAccess { access_chain, .. } => {
+                let fields = access_chain.iter().filter_map(|access| match access {
+                    ast::AccessExpr::Dot(field) => Some(std::ptr::from_ref(field)),
+                    ast::AccessExpr::Subscript(_) => None,
+                });
+                self.fields.extend(fields);
+            }
+            field if self.fields.contains(&std::ptr::from_ref(field)) => {}
             ast::Expr::Identifier(ident) => {
                 self.paths.insert(vec![normal(ident)]);
             }
@@ -491,6 +501,8 @@ mod tests {
         assert_eq!(expr.columns().len(), 3);
         assert!(expr.references().contains(&vec!["orders".to_owned(), "a".to_owned()]));
         assert!(Expr::parse("a > (select max(a) from t)").unwrap().has_own_names());
+        let expr = Expr::parse("items[n].price").unwrap();
+        assert_eq!(expr.columns().into_iter().collect::<Vec<_>>(), ["items", "n"]);
     }
 
     #[test]
