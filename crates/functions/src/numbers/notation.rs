@@ -55,7 +55,10 @@ impl Notation {
             },
         };
         if group == Group::Byte(decimal) {
-            return Err(refused("group", "same as the decimal character"));
+            let character = char::from(decimal);
+            let fact = format!("`{character}` is both the decimal and the group character");
+            return Err(Problem::new(&codes::SETTING_INVALID, fact)
+                .hint("give `decimal` too when `group` is a point or comma"));
         }
         Ok(Self { decimal, group })
     }

@@ -18,7 +18,8 @@ const GROUP: &[Want] = &[Want::Text, Want::Any, Want::Any, Want::Text, Want::Tex
 pub(crate) const CAST_ERRORS: ScalarFunction = ScalarFunction {
     name: NAME,
     summary: "The list of values that were there before parsing and not after, with the reason; \
-              null when there is none. For numbers, the format is the decimal and group characters.",
+              null when there is none. For numbers, the format is the decimal and group \
+              characters.",
     syntax: "cast_errors('column1', raw1, parsed1, 'type1', format1, zone1, …)",
     examples: &[
         (

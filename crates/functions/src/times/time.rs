@@ -14,7 +14,8 @@ const NAME: &str = "try_time";
 
 pub(crate) const TRY_TIME: ScalarFunction = ScalarFunction {
     name: NAME,
-    summary: "The time of day that a text names, or null; `HH:MM[:SS[.f]]` unless a format is given.",
+    summary: "The time of day that a text names, or null; `HH:MM[:SS[.f]]` unless a format is \
+    given.",
     syntax: "try_time(text [, format])",
     examples: &[
         ("try_time('08:30')", "08:30:00"),

@@ -84,12 +84,15 @@ impl Relational for Cast {
             title: "French orders; a row that cannot be read is rejected as it came",
             config: r#"{"columns": {
                 "order_id": "integer",
-                "ordered_at": {"type": "timestamp", "format": "%d/%m/%Y %H:%M", "zone": "Europe/Paris"},
+                "ordered_at": {
+                    "type": "timestamp", "format": "%d/%m/%Y %H:%M", "zone": "Europe/Paris"
+                },
                 "amount": {"type": "decimal(12,2)", "decimal": ",", "group": " "}
             }}"#,
             inputs: &[(
                 "rows",
-                "{\"order_id\": \"1\", \"ordered_at\": \"31/07/2026 08:30\", \"amount\": \"1 234,50\", \
+                "{\"order_id\": \"1\", \"ordered_at\": \"31/07/2026 08:30\", \
+                 \"amount\": \"1 234,50\", \
                  \"note\": \"ok\", \"_file\": \"a.csv\", \"_row\": 2}\n\
                  {\"order_id\": \"2x\", \"ordered_at\": \"31/02/2026 08:30\", \"amount\": \"1.5\", \
                  \"note\": \"three errors\", \"_file\": \"a.csv\", \"_row\": 3}\n\
@@ -100,7 +103,8 @@ impl Relational for Cast {
                 (
                     "out",
                     "{\"#types\": {\"ordered_at\": \"timestamp\", \"amount\": \"decimal(12,2)\"}}\n\
-                     {\"order_id\": 1, \"ordered_at\": \"2026-07-31T06:30:00Z\", \"amount\": \"1234.50\", \
+                     {\"order_id\": 1, \"ordered_at\": \"2026-07-31T06:30:00Z\", \"amount\": \
+                     \"1234.50\", \
                      \"note\": \"ok\", \"_file\": \"a.csv\", \"_row\": 2}\n\
                      {\"order_id\": 3, \"ordered_at\": null, \"amount\": null, \
                      \"note\": \"blank is null\", \"_file\": \"a.csv\", \"_row\": 4}",
@@ -108,12 +112,14 @@ impl Relational for Cast {
                 (
                     "rejects",
                     "{\"_file\": \"a.csv\", \"_row\": 3, \"_errors\": [\
-                     {\"column\": \"order_id\", \"value\": \"2x\", \"reason\": \"is not an integer\"}, \
+                     {\"column\": \"order_id\", \"value\": \"2x\", \
+                     \"reason\": \"is not an integer\"}, \
                      {\"column\": \"ordered_at\", \"value\": \"31/02/2026 08:30\", \
                      \"reason\": \"is a day that does not exist\"}, \
                      {\"column\": \"amount\", \"value\": \"1.5\", \
                      \"reason\": \"is not a number with the decimal character `,`\"}], \
-                     \"_record\": \"{\\\"order_id\\\":\\\"2x\\\",\\\"ordered_at\\\":\\\"31/02/2026 08:30\\\",\
+                     \"_record\": \
+                     \"{\\\"order_id\\\":\\\"2x\\\",\\\"ordered_at\\\":\\\"31/02/2026 08:30\\\",\
                      \\\"amount\\\":\\\"1.5\\\",\\\"note\\\":\\\"three errors\\\"}\"}",
                 ),
             ],
@@ -145,7 +151,9 @@ impl Relational for Cast {
         },
         Example {
             title: "words for yes, no and nothing",
-            config: r#"{"columns": {"paid": "boolean", "name": {"type": "string", "trim": true, "empty_as_null": true}},
+            config: r#"{"columns": {
+                "paid": "boolean",
+                "name": {"type": "string", "trim": true, "empty_as_null": true}},
                         "null_values": ["N/A"]}"#,
             inputs: &[(
                 "rows",
@@ -160,7 +168,9 @@ impl Relational for Cast {
         },
         Example {
             title: "numbers and instants to other types",
-            config: r#"{"columns": {"n": "integer", "day": {"type": "date", "zone": "Europe/Paris"}, "i": "string"}}"#,
+            config: r#"{"columns": {
+                "n": "integer", "day": {"type": "date", "zone": "Europe/Paris"}, "i": "string"
+            }}"#,
             inputs: &[(
                 "rows",
                 "{\"#types\": {\"n\": \"float\", \"day\": \"timestamp\", \"i\": \"integer\"}}\n\
@@ -343,11 +353,13 @@ mod tests {
         assert_eq!(
             query,
             "SELECT \"n\", \"d\", \"x\", \"_row\", \"_errors\", \"_record\" FROM (SELECT *, \
-             row_record(\"_errors\", 'n', \"n:raw\", 'd', \"d:raw\", 'x', \"x\") AS \"_record\" FROM \
+             row_record(\"_errors\", 'n', \"n:raw\", 'd', \"d:raw\", 'x', \"x\") AS \"_record\" \
+             FROM \
              (SELECT *, cast_errors('d', \"d:raw\", \"d\", 'date', '%d/%m/%Y', NULL, \
              'n', \"n:raw\", \"n\", 'integer', NULL, NULL) AS \"_errors\" FROM \
              (SELECT \"n\" AS \"n:raw\", try_integer(\"n\") AS \"n\", \
-             \"d\" AS \"d:raw\", try_date(\"d\", '%d/%m/%Y') AS \"d\", \"x\", \"_row\" FROM \"rows\") AS t) \
+             \"d\" AS \"d:raw\", try_date(\"d\", '%d/%m/%Y') AS \"d\", \"x\", \"_row\" FROM \
+             \"rows\") AS t) \
              AS t) AS t"
         );
     }

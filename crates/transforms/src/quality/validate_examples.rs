@@ -41,7 +41,8 @@ pub(super) const EXAMPLES: &[Example] = &[
                  \"_record\": \"{\\\"id\\\":null,\\\"day\\\":\\\"2026-01-31\\\",\
                  \\\"amount\\\":-1.00,\\\"status\\\":\\\"gone\\\"}\"}\n\
                  {\"_file\": \"a.csv\", \"_row\": 4, \"_errors\": [\
-                 {\"column\": \"amount\", \"value\": \"1000.51\", \"reason\": \"is more than 1000.5\"}], \
+                 {\"column\": \"amount\", \"value\": \"1000.51\", \
+                 \"reason\": \"is more than 1000.5\"}], \
                  \"_record\": \"{\\\"id\\\":3,\\\"day\\\":\\\"2026-02-01\\\",\
                  \\\"amount\\\":1000.51,\\\"status\\\":null}\"}",
             ),
@@ -59,7 +60,8 @@ pub(super) const EXAMPLES: &[Example] = &[
         outputs: &[
             (
                 "out",
-                "{\"shop\": \"a\", \"id\": 1, \"at\": 10}\n{\"shop\": \"b\", \"id\": 1, \"at\": 30}\n\
+                "{\"shop\": \"a\", \"id\": 1, \"at\": 10}\n{\"shop\": \"b\", \"id\": 1, \"at\": \
+                 30}\n\
                  {\"shop\": null, \"id\": 1, \"at\": 40}\n{\"shop\": null, \"id\": 1, \"at\": 50}",
             ),
             (
@@ -79,23 +81,29 @@ pub(super) const EXAMPLES: &[Example] = &[
         ]}"#,
         inputs: &[(
             "rows",
-            "{\"code\": \"FR75\", \"mail\": \"ana@example.org\", \"site\": \"https://example.org\"}\n\
+            "{\"code\": \"FR75\", \"mail\": \"ana@example.org\", \"site\": \
+             \"https://example.org\"}\n\
              {\"code\": \"fr755\", \"mail\": \"ana@example\", \"site\": \"example.org\"}\n\
              {\"code\": null, \"mail\": null, \"site\": null}",
         )],
         outputs: &[
             (
                 "out",
-                "{\"code\": \"FR75\", \"mail\": \"ana@example.org\", \"site\": \"https://example.org\"}\n\
+                "{\"code\": \"FR75\", \"mail\": \"ana@example.org\", \"site\": \
+                 \"https://example.org\"}\n\
                  {\"code\": null, \"mail\": null, \"site\": null}",
             ),
             (
                 "rejects",
                 "{\"_errors\": [\
-                 {\"column\": \"code\", \"value\": \"fr755\", \"reason\": \"does not match `^[A-Z]{2}`\"}, \
-                 {\"column\": \"code\", \"value\": \"fr755\", \"reason\": \"is longer than 4 characters\"}, \
-                 {\"column\": \"mail\", \"value\": \"ana@example\", \"reason\": \"is not an e-mail address\"}, \
-                 {\"column\": \"site\", \"value\": \"example.org\", \"reason\": \"is not a web address\"}], \
+                 {\"column\": \"code\", \"value\": \"fr755\", \
+                 \"reason\": \"does not match `^[A-Z]{2}`\"}, \
+                 {\"column\": \"code\", \"value\": \"fr755\", \
+                 \"reason\": \"is longer than 4 characters\"}, \
+                 {\"column\": \"mail\", \"value\": \"ana@example\", \
+                 \"reason\": \"is not an e-mail address\"}, \
+                 {\"column\": \"site\", \"value\": \"example.org\", \
+                 \"reason\": \"is not a web address\"}], \
                  \"_record\": \"{\\\"code\\\":\\\"fr755\\\",\\\"mail\\\":\\\"ana@example\\\",\
                  \\\"site\\\":\\\"example.org\\\"}\"}",
             ),
@@ -106,7 +114,8 @@ pub(super) const EXAMPLES: &[Example] = &[
         config: r#"{"checks": [{"name": "ends after it starts", "expression": "until >= since"}]}"#,
         inputs: &[(
             "rows",
-            "{\"since\": 1, \"until\": 2}\n{\"since\": 3, \"until\": 2}\n{\"since\": 3, \"until\": null}",
+            "{\"since\": 1, \"until\": 2}\n{\"since\": 3, \"until\": 2}\n{\"since\": 3, \
+             \"until\": null}",
         )],
         outputs: &[
             ("out", "{\"since\": 1, \"until\": 2}\n{\"since\": 3, \"until\": null}"),
@@ -120,7 +129,9 @@ pub(super) const EXAMPLES: &[Example] = &[
     },
     Example {
         title: "a warning lets the rows through",
-        config: r#"{"checks": [{"not_null": "mail", "severity": "warn"}, {"row_count": {"min": 1}}]}"#,
+        config: r#"{"checks": [
+            {"not_null": "mail", "severity": "warn"}, {"row_count": {"min": 1}}
+        ]}"#,
         inputs: &[(
             "rows",
             "{\"id\": 1, \"mail\": null}\n{\"id\": 2, \"mail\": \"b@example.org\"}",

@@ -82,7 +82,8 @@ fn unique_numbers_the_rows_of_a_key() {
     assert!(
         query.contains(
             "FROM (SELECT *, row_number() OVER (PARTITION BY \"id\", \"code\" ORDER BY \
-             \"day\" DESC NULLS LAST, \"_row\" NULLS LAST) AS \"unique:1\" FROM \"rows\") AS \"rows\""
+             \"day\" DESC NULLS LAST, \"_row\" NULLS LAST) AS \"unique:1\" FROM \"rows\") AS \
+             \"rows\""
         ),
         "{query}"
     );
@@ -105,7 +106,8 @@ fn references_are_joined_to_distinct_keys() {
         query.contains(
             "(SELECT \"rows\".*, k.\"reference:1\" FROM \"rows\" LEFT JOIN \
              (SELECT DISTINCT \"shop\" AS \"reference:1\" FROM \"silver\".\"shops\" \
-             WHERE \"shop\" IS NOT NULL) AS k ON \"rows\".\"code\" = k.\"reference:1\") AS \"rows\" \
+             WHERE \"shop\" IS NOT NULL) AS k ON \"rows\".\"code\" = k.\"reference:1\") AS \
+             \"rows\" \
              LEFT JOIN"
         ),
         "{query}"
