@@ -175,8 +175,15 @@ impl Operator for PythonStep {
         }
         let home = context.state.join("python");
         tokio::fs::create_dir_all(&home).await.map_err(environment::storage)?;
-        let program = config.interpreter.as_deref().unwrap_or("python3");
-        let found = environment::find(program).await?;
+        let program = match config.interpreter.as_deref() {
+            // A path starts at the project; a name is looked for where programs are.
+            Some(path) if path.contains('/') => {
+                context.local_path(path)?.to_string_lossy().into_owned()
+            }
+            Some(name) => name.to_owned(),
+            None => "python3".to_owned(),
+        };
+        let found = environment::find(&program).await?;
         let pandas = config.tables == Tables::Pandas;
         let python = match config.requirements.is_empty() {
             true => found.executable,
