@@ -67,10 +67,21 @@ pub(crate) async fn not_found(context: &Context, store: &dyn FileStore, path: &s
     };
     let shown = folder.trim_end_matches('/');
     match names {
-        Err(_) => {
-            problem.hint(format!("there is no folder `{shown}`; paths start at the project folder"))
-        }
+        Err(_) => problem.hint(no_folder(context, shown)),
         Ok(names) => problem.hint(hint(path, shown, &names)),
+    }
+}
+
+/// What to say when the folder itself is not there.
+fn no_folder(context: &Context, folder: &str) -> String {
+    let (above, name) = folder.rsplit_once('/').unwrap_or(("", folder));
+    let names = names_in(context, above).unwrap_or_default();
+    match stdx::text::nearest(name, names.iter().map(String::as_str)) {
+        Some(near) if above.is_empty() => {
+            format!("there is no folder `{folder}`; did you mean `{near}`?")
+        }
+        Some(near) => format!("there is no folder `{folder}`; did you mean `{above}/{near}`?"),
+        None => format!("there is no folder `{folder}`; paths start at the project folder"),
     }
 }
 

@@ -89,8 +89,7 @@ async fn a_missing_file_names_its_neighbours() {
     );
     assert_eq!(
         problem(json!({"path": "dat/orders.json"})).await,
-        "there is no file `dat/orders.json`; \
-         there is no folder `dat`; paths start at the project folder"
+        "there is no file `dat/orders.json`; there is no folder `dat`; did you mean `data`?"
     );
     let folder = source(json!({"path": "data"})).discover(&project.context, &Past::default()).await;
     assert_eq!(

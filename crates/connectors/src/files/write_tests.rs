@@ -335,3 +335,17 @@ async fn every_format_reads_back() {
         assert_eq!(first["day"], "2026-01-31", "{file}");
     }
 }
+
+#[tokio::test]
+async fn examples_write_what_they_show() {
+    let entry = Entry::sink::<write_file::WriteFile>();
+    for example in entry.examples.iter().filter(|example| !example.outputs.is_empty()) {
+        let project = Project::new();
+        let config: Value = serde_json::from_str(example.config).unwrap();
+        let (_, text) = example.inputs[0];
+        run(&project, &config, 1, text).await;
+        for (file, content) in example.outputs {
+            assert_eq!(fs::read_to_string(project.path(file)).unwrap(), *content, "{file}");
+        }
+    }
+}
