@@ -476,8 +476,10 @@ proptest! {
 
     #[test]
     fn the_parser_agrees_with_another_one(value in json_value(), pretty in any::<bool>()) {
-        let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) };
-        let text = text.unwrap();
+        let text = match pretty {
+            true => serde_json::to_string_pretty(&value).unwrap(),
+            false => serde_json::to_string(&value).unwrap(),
+        };
         let mut nodes = Vec::new();
         let tape = parse::parse(text.as_bytes(), &mut nodes).unwrap();
         let again: serde_json::Value = serde_json::from_str(&parse::minify(tape.json(0))).unwrap();
@@ -489,12 +491,15 @@ proptest! {
         let mut nodes = Vec::new();
         let ours = parse::parse(text.as_bytes(), &mut nodes).is_ok();
         let theirs = serde_json::from_str::<&serde_json::value::RawValue>(&text);
-        let overflow = theirs.as_ref().is_err_and(|error| error.to_string().contains("number out of range"));
+        let is_too_big = |error: &serde_json::Error| error.to_string().contains("out of range");
+        let overflow = theirs.as_ref().is_err_and(is_too_big);
         prop_assert!(ours == theirs.is_ok() || overflow || text.contains("\\u"), "{:?}", text);
     }
 
     #[test]
-    fn rows_in_are_rows_out_plus_rejects(lines in prop::collection::vec("\\{\"a\": ?([0-9]{1,3}|x|\"t\")[}\\]]|\\{\\}", 0..40)) {
+    fn rows_in_are_rows_out_plus_rejects(
+        lines in prop::collection::vec(r#"\{"a": ?([0-9]{1,3}|x|"t")[}\]]|\{\}"#, 0..40),
+    ) {
         let content = lines.join("\n");
         let read = read_named("rows.ndjson", content, &JsonOptions::default()).unwrap();
         prop_assert_eq!(read.lines.len() + read.rejects.len(), lines.len());
