@@ -2,6 +2,7 @@
 
 pub mod databases;
 pub mod files;
+pub mod http;
 pub mod lake;
 pub mod misc;
 pub mod settings;
@@ -13,7 +14,7 @@ use contracts::Entry;
 
 /// Every source and sink, family after family.
 pub fn all() -> Vec<Entry> {
-    let families: &[&[Entry]] = &[files::ALL, lake::ALL, misc::ALL, databases::ALL];
+    let families: &[&[Entry]] = &[files::ALL, lake::ALL, misc::ALL, databases::ALL, http::ALL];
     families.concat()
 }
 

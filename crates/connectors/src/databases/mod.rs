@@ -17,7 +17,7 @@ mod selection;
 mod sqlite_bind;
 mod sqlite_values;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use contracts::Entry;
 use schemars::{JsonSchema, Schema, SchemaGenerator};

@@ -20,6 +20,8 @@ pub(super) fn declaration(field: &Field) -> String {
     match from_field(field) {
         DataType::Boolean => "BOOLEAN".to_owned(),
         DataType::Integer => "INTEGER".to_owned(),
+        // SQLite would make a real number of a text with more digits than a real number has.
+        DataType::Decimal(precision @ 16.., scale) => format!("TEXT DECIMAL({precision},{scale})"),
         DataType::Decimal(precision, scale) => format!("DECIMAL({precision},{scale})"),
         DataType::Float => "REAL".to_owned(),
         DataType::String => "TEXT".to_owned(),

@@ -21,10 +21,10 @@ pub(super) fn declared_type(declaration: Option<&str>) -> Option<DataType> {
         () if text == "TIME" || text.starts_with("TIME(") || text.starts_with("TIME ") => {
             DataType::Time
         }
+        () if has("DECIMAL") || has("NUMERIC") || has("MONEY") => decimal_type(&text),
         () if has("CHAR") || has("CLOB") || has("TEXT") || has("STRING") => DataType::String,
         () if has("BLOB") || has("BINARY") => DataType::Binary,
         () if has("REAL") || has("FLOA") || has("DOUB") => DataType::Float,
-        () if has("DECIMAL") || has("NUMERIC") || has("MONEY") => decimal_type(&text),
         () if has("INT") && !has("POINT") && !has("INTERVAL") => DataType::Integer,
         () => DataType::String,
     };
@@ -292,6 +292,7 @@ mod tests {
             ("NUMERIC(10,2)", "decimal(10,2)"),
             ("decimal(10, 5)", "decimal(10,5)"),
             ("NUMERIC", "decimal(38,9)"),
+            ("TEXT DECIMAL(20,2)", "decimal(20,2)"),
             ("DATETIME", "timestamp"),
             ("date", "date"),
             ("BOOLEAN", "boolean"),

@@ -2,4 +2,6 @@
 //! line is cut.
 
 mod postgres;
-mod support;
+mod speed;
+mod sqlite;
+pub(crate) mod support;

@@ -1,63 +1,20 @@
 //! What the tests of this family share: surroundings without a lake, and short ways to run modules.
 
+use crate::testing::FakeTables;
 use arrow::array::RecordBatch;
-use async_trait::async_trait;
 use contracts::module::Build;
 use contracts::source::Sample;
-use contracts::table::{Maintenance, MaintenanceReport, TableCommit, TableFile};
 use contracts::{
-    Batches, Context, Discovery, Entry, Past, Prepared, ReadRequest, Reject, RejectSink, Sink,
-    SinkRequest, Source, TableInfo, TableStore, TableWrite, rows,
+    Context, Discovery, Entry, Past, ReadRequest, Reject, RejectSink, Sink, SinkRequest, Source,
+    rows,
 };
 use model::connection::Connection;
 use model::run::{CommitKey, Committed, Input, RunId};
-use model::{Name, Problem, Result, TableName, codes};
+use model::{Name, Result};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-
-/// A lake without tables.
-struct NoTables;
-
-fn no_lake<T>() -> Result<T> {
-    Err(Problem::new(&codes::INTERNAL, "these tests have no lake"))
-}
-
-#[async_trait]
-impl TableStore for NoTables {
-    async fn list(&self) -> Result<Vec<TableName>> {
-        Ok(Vec::new())
-    }
-
-    async fn describe(&self, _: &TableName, _: Option<u64>) -> Result<Option<TableInfo>> {
-        Ok(None)
-    }
-
-    async fn read(&self, _: &TableName, _: u64, _: usize) -> Result<Batches> {
-        no_lake()
-    }
-
-    async fn committed(&self, _: &TableName, _: &CommitKey) -> Result<Option<Committed>> {
-        Ok(None)
-    }
-
-    async fn prepare(&self, _: TableWrite, _: Batches) -> Result<Box<dyn Prepared>> {
-        no_lake()
-    }
-
-    async fn history(&self, _: &TableName) -> Result<Vec<TableCommit>> {
-        Ok(Vec::new())
-    }
-
-    async fn files(&self, _: &TableName, _: Option<u64>) -> Result<Vec<TableFile>> {
-        Ok(Vec::new())
-    }
-
-    async fn maintain(&self, _: &TableName, _: Maintenance) -> Result<MaintenanceReport> {
-        no_lake()
-    }
-}
 
 /// Surroundings in `folder`, with connections by name.
 pub(crate) fn context(folder: &Path, connections: &[(&str, Value)]) -> Context {
@@ -82,7 +39,7 @@ pub(crate) fn context(folder: &Path, connections: &[(&str, Value)]) -> Context {
         threads: 2,
         memory_bytes: 256 * 1024 * 1024,
         connections: Arc::new(connections),
-        tables: Arc::new(NoTables),
+        tables: Arc::new(FakeTables::default()),
     }
 }
 
