@@ -1,5 +1,6 @@
 //! Rows spread over the cores, whatever number of partitions they come in.
 
+use crate::errors::from_join;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use contracts::{BatchStream, Batches};
@@ -23,7 +24,7 @@ pub(crate) async fn balance(input: Batches, threads: usize) -> Result<Batches> {
         readers.spawn(forward(stream, sender.clone()));
     }
     drop(sender);
-    let mut queue = Queue { first: VecDeque::new(), receiver, _readers: readers };
+    let mut queue = Queue { first: VecDeque::new(), receiver, readers };
     if queue.collect_small().await? {
         let first = std::mem::take(&mut queue.first);
         return Ok(Batches::from_memory(schema, first.into()));
@@ -35,7 +36,7 @@ fn shared(schema: &SchemaRef, queue: Queue, threads: usize) -> Batches {
     let queue = Arc::new(Mutex::new(queue));
     let partition = || -> BatchStream {
         stream::try_unfold(Arc::clone(&queue), |queue| async {
-            let next = queue.lock().await.next().await.transpose()?;
+            let next = queue.lock().await.next().await?;
             Ok(next.map(|batch| (batch, queue)))
         })
         .boxed()
@@ -62,7 +63,7 @@ struct Queue {
     first: VecDeque<RecordBatch>,
     receiver: mpsc::Receiver<Result<RecordBatch>>,
     /// Ended when nobody asks for rows any more.
-    _readers: JoinSet<()>,
+    readers: JoinSet<()>,
 }
 
 impl Queue {
@@ -76,16 +77,43 @@ impl Queue {
                     bytes += batch.get_array_memory_size();
                     self.first.push_back(batch);
                 }
-                None => return Ok(true),
+                None => return self.ended().await.map(|()| true),
             }
         }
         Ok(false)
     }
 
-    async fn next(&mut self) -> Option<Result<RecordBatch>> {
-        match self.first.pop_front() {
-            Some(batch) => Some(Ok(batch)),
-            None => self.receiver.recv().await,
+    async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        if let Some(batch) = self.first.pop_front() {
+            return Ok(Some(batch));
         }
+        match self.receiver.recv().await {
+            Some(batch) => batch.map(Some),
+            None => self.ended().await.map(|()| None),
+        }
+    }
+
+    /// The end of the rows is believed only when every reader has come to its end: one that
+    /// panicked is silent too.
+    async fn ended(&mut self) -> Result<()> {
+        while let Some(reader) = self.readers.join_next().await {
+            reader.map_err(|error| from_join(&error))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::datatypes::Schema;
+    use model::codes;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_reader_that_panics_is_not_the_end_of_the_rows() {
+        let broken = stream::once(async { panic!("a bug in a source") }).boxed();
+        let input = Batches::new(Arc::new(Schema::empty()), vec![broken]);
+        let problem = balance(input, 2).await.err().unwrap();
+        assert!(problem.is(&codes::INTERNAL));
     }
 }

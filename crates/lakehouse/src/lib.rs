@@ -15,6 +15,7 @@ mod maintain;
 mod merge;
 mod parts;
 mod plan;
+mod pool;
 mod prepare;
 mod provider;
 mod runtime;

@@ -194,7 +194,8 @@ impl Merge {
         sql::register_in_range(&session, "t", target, &self.keys.key, &staged)?;
         sql::register(&session, "s", staged)?;
         let query = format!(
-            "SELECT DISTINCT t.{path} FROM t WHERE {current} AND EXISTS (SELECT 1 FROM s WHERE {on})",
+            "SELECT DISTINCT t.{path} FROM t \
+             WHERE {current} AND EXISTS (SELECT 1 FROM s WHERE {on})",
             path = quoted(PATH),
             current = self.only_current("t"),
             on = self.on("s", "t"),
@@ -223,7 +224,8 @@ impl Merge {
             None => String::new(),
         };
         let query = format!(
-            "SELECT s.{row}, t.{path}, ({same}) AS same{since} FROM t JOIN s ON {on} WHERE {current}",
+            "SELECT s.{row}, t.{path}, ({same}) AS same{since} \
+             FROM t JOIN s ON {on} WHERE {current}",
             row = quoted(ROW_ID),
             path = quoted(PATH),
             same = same.join(" AND "),
@@ -275,7 +277,8 @@ impl Merge {
         let row = quoted(ROW_ID);
         format!(
             "SELECT {columns}, r.{row} IS NOT NULL AS matched FROM s LEFT JOIN \
-             (SELECT {row}, count(*) AS times, bool_and(same) AS same{since} FROM p GROUP BY {row}) r \
+             (SELECT {row}, count(*) AS times, bool_and(same) AS same{since} \
+             FROM p GROUP BY {row}) r \
              ON s.{row} = r.{row} \
              WHERE (r.{row} IS NULL AND NOT s.{deleted}) OR r.times > 1 OR NOT r.same",
             columns = columns.join(", "),

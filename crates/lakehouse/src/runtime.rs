@@ -2,7 +2,6 @@
 
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use model::Result;
@@ -11,9 +10,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::errors::{from_datafusion, from_io};
+use crate::pool::HeadroomPool;
 
-/// Rows per batch everywhere.
-pub(crate) const BATCH_ROWS: usize = 8192;
+/// Rows per batch where memory is plentiful.
+const BATCH_ROWS: usize = 8192;
+/// An operation that spills needs room for a few batches; this much memory allows one row more.
+const MEMORY_BYTES_PER_BATCH_ROW: usize = 16 * 1024;
 
 /// Memory pool and spill folder; one per process, shared by every lake and query.
 pub struct Runtime {
@@ -29,7 +31,7 @@ impl Runtime {
             .with_mode(DiskManagerMode::Directories(vec![spill_dir.to_owned()]))
             .with_max_temp_directory_size(spill_bytes_max);
         let env = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(FairSpillPool::new(memory_bytes)))
+            .with_memory_pool(Arc::new(HeadroomPool::new(memory_bytes)))
             .with_disk_manager_builder(disk)
             .build_arc()
             .map_err(|error| from_datafusion(&error))?;
@@ -46,11 +48,15 @@ impl Runtime {
         self.memory_bytes
     }
 
+    fn batch_rows(&self) -> usize {
+        (self.memory_bytes / MEMORY_BYTES_PER_BATCH_ROW).clamp(1024, BATCH_ROWS)
+    }
+
     /// A session for work on tables. A hash join is fast and cannot spill; the other kind can.
     pub(crate) fn session(&self, partitions: usize, hash_joins: bool) -> SessionContext {
         let mut config = SessionConfig::new()
             .with_target_partitions(partitions.max(1))
-            .with_batch_size(BATCH_ROWS);
+            .with_batch_size(self.batch_rows());
         let options = config.options_mut();
         options.optimizer.prefer_hash_join = hash_joins;
         options.execution.parquet.schema_force_view_types = true;

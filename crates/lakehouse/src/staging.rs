@@ -205,7 +205,10 @@ impl Stager {
     fn apply(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         let shaped = self.with_validity(self.shape.apply(batch)?)?;
         let deleted = match self.flag {
-            Some(flag) => prep_null_mask_filter(batch.column(flag).as_boolean()),
+            Some(flag) => match batch.column(flag).as_boolean() {
+                flags if flags.null_count() > 0 => prep_null_mask_filter(flags),
+                flags => flags.clone(),
+            },
             None => BooleanArray::from(vec![false; batch.num_rows()]),
         };
         self.check_keys(&shaped)?;

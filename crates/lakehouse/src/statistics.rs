@@ -38,9 +38,14 @@ pub(crate) fn of_parquet(metadata: &ParquetMetaData, schema: &Schema) -> Result<
         push(&mut highest, &name, column.highest);
         push(&mut nulls, &name, column.nulls.map(|count| count.to_string()));
     }
-    Ok(format!(
-        r#"{{"numRecords":{rows},"minValues":{{{lowest}}},"maxValues":{{{highest}}},"nullCount":{{{nulls}}}}}"#
-    ))
+    Ok([
+        &format!(r#"{{"numRecords":{rows},"#),
+        &format!(r#""minValues":{{{lowest}}},"#),
+        &format!(r#""maxValues":{{{highest}}},"#),
+        &format!(r#""nullCount":{{{nulls}}}}}"#),
+    ]
+    .map(String::as_str)
+    .concat())
 }
 
 fn push(list: &mut String, name: &str, value: Option<String>) {

@@ -87,9 +87,16 @@ async fn a_taken_name_is_refused_and_leaves_no_rubbish() {
     create().await.unwrap();
     let error = create().await.unwrap_err();
     assert!(matches!(error, object_store::Error::AlreadyExists { .. }));
-    let copy = folder.join("1.json");
+    let copy = folder.clone().join("1.json");
     store.copy_if_not_exists(&path, &copy).await.unwrap();
     assert!(store.copy_if_not_exists(&path, &copy).await.is_err());
-    store.rename(&copy, &path).await.unwrap();
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    let renamed = folder.join("2.json");
+    store.rename(&copy, &renamed).await.unwrap();
+    assert!(store.head(&copy).await.is_err());
+    let mut names: Vec<_> = std::fs::read_dir(dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["0.json", "2.json"]);
 }
