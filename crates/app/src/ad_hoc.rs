@@ -9,6 +9,10 @@ use clap::ValueEnum;
 use contracts::{
     Batches, Build, PlanInput, PlanRequest, Planned, ReadRequest, Reject, RejectSink, Sql, Step,
 };
+use formats::file::InputFile;
+use formats::write::{
+    Compression, CsvWriteOptions, ParquetWriteOptions, WriteFormat, XlsxWriteOptions,
+};
 use futures::{StreamExt, TryStreamExt, stream};
 use model::{Problem, Result, codes};
 use serde_json::{Map, Value, json};
@@ -27,10 +31,16 @@ const ROWS_SHOWN_MAX: usize = 1000;
 pub enum Format {
     /// Aligned columns, for people
     Table,
+    /// Comma-separated values
+    Csv,
     /// One JSON array
     Json,
     /// One JSON object per line
     Ndjson,
+    /// A Parquet file; needs `--out`
+    Parquet,
+    /// An Excel workbook; needs `--out`
+    Xlsx,
 }
 
 /// Counts the rows of a file that could not be read.
@@ -121,7 +131,7 @@ async fn open(workbench: &Workbench, name: &str, unread: &Arc<Unread>) -> Result
         let here = std::env::current_dir().unwrap_or_default();
         here.join(name).to_string_lossy().into_owned()
     };
-    let module = module_for(name)?;
+    let module = module_of(name, &path)?;
     let mut settings = Map::new();
     settings.insert("path".to_owned(), json!(path));
     if matches!(module, "csv" | "excel") {
@@ -130,6 +140,21 @@ async fn open(workbench: &Workbench, name: &str, unread: &Arc<Unread>) -> Result
     let settings = Value::Object(settings);
     let batches = read(workbench, module, &settings, unread).await?;
     Ok(Opened { name: name.to_owned(), module, settings, batches })
+}
+
+/// The source module for a file: by its content where it is one file here, else by its name.
+fn module_of(name: &str, path: &str) -> Result<&'static str> {
+    let file = InputFile { path: path.into(), name: name.to_owned() };
+    if !file.path.is_file() {
+        return module_for(name);
+    }
+    Ok(match formats::probe::by_content(&file)? {
+        formats::probe::Format::Csv => "csv",
+        formats::probe::Format::Json => "json",
+        formats::probe::Format::Parquet => "parquet",
+        formats::probe::Format::Excel => "excel",
+        formats::probe::Format::Xml => "xml",
+    })
 }
 
 /// The source module for a file, by its name.
@@ -208,6 +233,35 @@ fn versions_spelt_out(text: &str) -> String {
     spelt
 }
 
+/// The first rows of a stream.
+pub(crate) async fn first_rows(batches: Batches, rows_max: usize) -> Result<Rows> {
+    let schema = Arc::clone(&batches.schema);
+    let mut kept = Vec::new();
+    let mut room = rows_max;
+    let mut rows = stream::iter(batches.partitions).flatten();
+    while room > 0
+        && let Some(batch) = rows.try_next().await?
+    {
+        let part = batch.slice(0, batch.num_rows().min(room));
+        room -= part.num_rows();
+        kept.push(part);
+    }
+    Ok(Rows { batches: Batches::from_memory(schema, kept), unread: Arc::default() })
+}
+
+/// Shows rows without saying how many they are.
+pub(crate) async fn show(rows: Rows, format: Format, output: Output) -> Result<()> {
+    match format {
+        Format::Table => {
+            let schema = Arc::clone(&rows.batches.schema);
+            let batches = rows.batches.collect().await?;
+            output.raw(&aligned(schema, batches)?);
+            Ok(())
+        }
+        _ => write_stream(rows.batches, format, None).await,
+    }
+}
+
 /// Writes the rows to a file or to standard output.
 pub(crate) async fn write(
     rows: Rows,
@@ -218,6 +272,10 @@ pub(crate) async fn write(
     let Rows { batches, unread } = rows;
     match format {
         Format::Table => write_table(batches, output).await?,
+        Format::Parquet | Format::Xlsx if out.is_none() => {
+            return Err(Problem::new(&codes::COMMAND_INVALID, "this format is not for a terminal")
+                .hint("name a file, as in `--out rows.parquet`"));
+        }
         _ => write_stream(batches, format, out).await?,
     }
     let unread = unread.rows.load(Ordering::Relaxed);
@@ -251,17 +309,21 @@ async fn write_table(batches: Batches, output: Output) -> Result<()> {
             shown.push(batch);
         }
     }
-    if shown.is_empty() {
-        shown.push(RecordBatch::new_empty(schema));
-    }
-    let options = FormatOptions::default().with_display_error(true).with_null("");
-    let text = pretty_format_batches_with_options(&shown, &options)
-        .map_err(|error| Problem::new(&codes::INTERNAL, "rows cannot be shown").detail(error))?;
-    output.raw(&format!("{text}\n"));
+    output.raw(&aligned(schema, shown)?);
     let rows = if count == 1 { "1 row".to_owned() } else { format!("{count} rows") };
     let rest = if more { " shown; there are more: use `--format csv` to see all" } else { "" };
     output.line(format!("{rows}{rest}"));
     Ok(())
+}
+
+fn aligned(schema: arrow::datatypes::SchemaRef, mut batches: Vec<RecordBatch>) -> Result<String> {
+    if batches.is_empty() {
+        batches.push(RecordBatch::new_empty(schema));
+    }
+    let options = FormatOptions::default().with_display_error(true).with_null("");
+    let text = pretty_format_batches_with_options(&batches, &options)
+        .map_err(|error| Problem::new(&codes::INTERNAL, "rows cannot be shown").detail(error))?;
+    Ok(format!("{text}\n"))
 }
 
 async fn write_stream(batches: Batches, format: Format, out: Option<&Path>) -> Result<()> {
@@ -271,25 +333,20 @@ async fn write_stream(batches: Batches, format: Format, out: Option<&Path>) -> R
         }
         None => Box::new(BufWriter::new(io::stdout())),
     };
-    let mut target = target;
+    let format = match format {
+        Format::Csv => WriteFormat::Csv(CsvWriteOptions::default()),
+        Format::Json => WriteFormat::Json,
+        Format::Parquet => WriteFormat::Parquet(ParquetWriteOptions::default()),
+        Format::Xlsx => WriteFormat::Xlsx(XlsxWriteOptions::default()),
+        Format::Table | Format::Ndjson => WriteFormat::Ndjson,
+    };
+    let schema = Arc::clone(&batches.schema);
+    let mut writer = formats::write::open(&format, Compression::None, schema, target)?;
     let mut rows = stream::iter(batches.partitions).flatten();
-    let mut separator = if format == Format::Json { "[\n" } else { "" };
-    let mut put =
-        |text: &str| target.write_all(text.as_bytes()).map_err(|e| unwritable(Path::new("-"), &e));
     while let Some(batch) = rows.try_next().await? {
-        for line in contracts::rows::write(&[batch])?.lines() {
-            put(separator)?;
-            put(line)?;
-            separator = if format == Format::Json { ",\n" } else { "\n" };
-        }
+        writer.write(&batch)?;
     }
-    put(match (format, separator) {
-        (Format::Json, "[\n") => "[]\n",
-        (Format::Json, _) => "\n]\n",
-        (_, "") => "",
-        _ => "\n",
-    })?;
-    target.flush().map_err(|e| unwritable(Path::new("-"), &e))
+    writer.finish()
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> Problem {

@@ -52,10 +52,16 @@ fn name(text: &str) -> Result<Name, String> {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Make a sample shop and run it from messy files to gold tables
+    Demo(commands::demo::Arguments),
+    /// Make a new project
+    Init(commands::init::Arguments),
     /// Run pipelines: finish what is unfinished, then read what is new
     Run(commands::run::Arguments),
     /// Check all documents without running anything
     Check(commands::check::Arguments),
+    /// Show rows after a node, on the first rows of its sources
+    Preview(commands::preview::Arguments),
     /// Ask lake tables and files in SQL
     Query(commands::query::Arguments),
     /// List tables, or show one: schema, history, files, statistics
@@ -72,4 +78,8 @@ pub enum Command {
     Maintain(commands::maintain::Arguments),
     /// List modules, or show one with its settings and examples
     Modules(commands::modules::Arguments),
+    /// Print JSON Schemas, for editors
+    Schema(commands::schema::Arguments),
+    /// Print completions for a shell
+    Completions(commands::completions::Arguments),
 }

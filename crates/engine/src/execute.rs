@@ -345,6 +345,12 @@ impl Attempt {
         for at in nodes {
             let node = &self.graph.nodes[*at];
             let counters = &self.counters[*at];
+            if node.is_sink() && !counters.rows_out.is_final() {
+                // A sink reads to the end. Whatever stopped it, rows are missing.
+                return Err(Problem::new(&codes::ROWS_LOST, "the sink has not read all its rows")
+                    .in_node(&node.id)
+                    .hint("please report this; nothing has been committed"));
+            }
             let Some(rows_in) = self.rows_in(*at) else { continue };
             if !counters.rows_out.is_final() || !rows_in.is_final() {
                 continue;

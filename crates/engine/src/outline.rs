@@ -219,7 +219,7 @@ impl<'a> Outline<'a> {
         if known.is_some() {
             return Ok(known);
         }
-        let past = Past { full: true, ..Past::default() };
+        let past = Past { full: true, sample: true, ..Past::default() };
         let discovery = match source.discover(self.context, &past).await {
             Ok(discovery) => discovery,
             // A server that is down says nothing about the documents.

@@ -437,7 +437,7 @@ fn fill_params(graph: &Graph, given: &BTreeMap<String, Value>) -> Result<BTreeMa
 }
 
 /// Values for planning alone: defaults, or nulls of the right type.
-pub(crate) fn sample_params(graph: &Graph) -> BTreeMap<String, ParamValue> {
+pub fn sample_params(graph: &Graph) -> BTreeMap<String, ParamValue> {
     let mut params = BTreeMap::new();
     for (name, param) in &graph.pipeline.params {
         let value = param.default.clone().unwrap_or(Value::Null);

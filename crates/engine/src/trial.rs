@@ -135,7 +135,7 @@ impl Trial<'_> {
             return outcome.keep(at, OUT, rows).await;
         }
         let Module::Source(source) = &node.module else { return Ok(()) };
-        let past = Past { full: true, ..Past::default() };
+        let past = Past { full: true, sample: true, ..Past::default() };
         let discovery = source.discover(self.context, &past).await?;
         let (rejects, rejected) = self.rejects(&node.id);
         let request = ReadRequest {

@@ -8,6 +8,7 @@ use crate::session::{SessionParts, session};
 use crate::stream_table::StreamTable;
 use arrow::datatypes::{DataType as ArrowType, Schema};
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use contracts::arrow_types::{canonical_schema, canonical_type, to_arrow};
 use contracts::function::ScalarFunction;
 use contracts::{ParamValue, PlanInput, PlanRequest, Planned, QueryEngine, Sql, Step};
@@ -82,6 +83,7 @@ impl QueryEngine for DataFusionEngine {
                 local: local.clone(),
                 partitions: request.partitions,
                 hash_joins: self.hash_joins_fit(&request.inputs, request.table_bytes),
+                now: now(&request.params),
             })
         };
         let mut last = None;
@@ -98,6 +100,14 @@ impl QueryEngine for DataFusionEngine {
         let planned = PlannedQuery::new(session, plan, streams)?;
         Ok(Box::new(planned))
     }
+}
+
+/// In a run `now()` is the run's time, so that a resumed run means the same instant.
+fn now(params: &BTreeMap<String, ParamValue>) -> DateTime<Utc> {
+    let run_time = params.get("run_time").and_then(|param| param.value.as_str());
+    run_time
+        .and_then(|text| DateTime::parse_from_rfc3339(text).ok())
+        .map_or_else(Utc::now, |instant| instant.with_timezone(&Utc))
 }
 
 async fn plan_step(

@@ -3,8 +3,10 @@
 use crate::lineage;
 use crate::problems::problem;
 use crate::stream_table::StreamTable;
-use arrow::array::RecordBatch;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use arrow::util::display::FormatOptions;
 use async_trait::async_trait;
 use contracts::arrow_types::{FILE, ROW};
 use contracts::query::Lineage;
@@ -112,12 +114,29 @@ impl Planned for PlannedQuery {
     }
 }
 
-/// The batch under the schema that was promised; nullability and metadata may differ inside.
+/// The batch under the schema that was promised. Nullability and metadata may differ inside, and
+/// rewritten aggregates may come with a wider decimal than was planned.
 fn retag(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    RecordBatch::try_new_with_options(Arc::clone(schema), batch.columns().to_vec(), &options)
+    let fit = |(column, field): (&ArrayRef, &FieldRef)| match column.data_type() {
+        data_type if data_type == field.data_type() => Ok(Arc::clone(column)),
+        _ => cast_with_options(column, field.data_type(), &STRICT),
+    };
+    batch
+        .columns()
+        .iter()
+        .zip(schema.fields())
+        .map(fit)
+        .collect::<Result<Vec<_>, _>>()
+        .and_then(|columns| {
+            RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
+        })
         .map_err(|error| problem(error.into()))
 }
+
+/// A value that does not fit is a problem, not a null.
+const STRICT: CastOptions<'static> =
+    CastOptions { safe: false, format_options: FormatOptions::new() };
 
 fn keeps_origin_order(plan: &Arc<dyn ExecutionPlan>) -> bool {
     let schema = plan.schema();

@@ -8,10 +8,12 @@ use async_trait::async_trait;
 use contracts::function::ScalarFunction;
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProviderList, SchemaProvider, Session};
 use datafusion::catalog::{CatalogProviderList, TableProvider};
+use chrono::{DateTime, Utc};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{LogicalPlan, UserDefinedLogicalNode};
 use datafusion::optimizer::Optimizer;
@@ -37,6 +39,8 @@ pub(crate) struct SessionParts<'a> {
     pub(crate) local: HashMap<String, Arc<dyn TableProvider>>,
     pub(crate) partitions: usize,
     pub(crate) hash_joins: bool,
+    /// What `now()` and `current_date` mean.
+    pub(crate) now: DateTime<Utc>,
 }
 
 /// Makes the session.
@@ -60,6 +64,7 @@ pub(crate) fn session(parts: SessionParts<'_>) -> SessionState {
         .with_query_planner(Arc::new(Planner))
         .with_file_formats(Vec::new())
         .with_table_factories(HashMap::new())
+        .with_execution_props(ExecutionProps::new().with_query_execution_start_time(parts.now))
         .build();
     for function in parts.functions {
         use datafusion::execution::FunctionRegistry;

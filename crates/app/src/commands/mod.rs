@@ -1,14 +1,19 @@
 //! One file per command.
 
 pub mod check;
+pub mod completions;
+pub mod demo;
 pub mod explain;
+pub mod init;
 pub mod lineage;
 pub mod logs;
 pub mod maintain;
 pub mod modules;
+pub mod preview;
 pub mod query;
 pub mod run;
 pub mod runs;
+pub mod schema;
 pub mod tables;
 
 use crate::cli::{Cli, Command};
@@ -53,6 +58,11 @@ pub async fn execute(cli: Cli) -> ExitCode {
     let outcome = match cli.command {
         Command::Run(arguments) => run::execute(&session, arguments).await,
         Command::Check(arguments) => check::execute(&session, arguments).await,
+        Command::Completions(arguments) => completions::execute(&session, arguments).await,
+        Command::Demo(arguments) => demo::execute(&session, arguments).await,
+        Command::Init(arguments) => init::execute(&session, arguments).await,
+        Command::Preview(arguments) => preview::execute(&session, arguments).await,
+        Command::Schema(arguments) => schema::execute(&session, arguments).await,
         Command::Query(arguments) => query::execute(&session, arguments).await,
         Command::Tables(arguments) => tables::execute(&session, arguments).await,
         Command::Runs(arguments) => runs::execute(&session, arguments).await,

@@ -23,7 +23,7 @@ use stdx::text::group_digits;
 ///   affluent run +gold_daily          a pipeline and everything it needs
 ///   affluent run tag:hourly --param day=2026-01-31
 ///   affluent run sales --full-refresh everything again, as one overwrite per table
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {
     /// Pipelines: NAME, +NAME (and what it needs), NAME+ (and what needs it), tag:WORD, changed

@@ -29,6 +29,28 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
+/// What travels between tasks: a channel that closes before its end means that a task has died,
+/// and must never look like fewer rows.
+pub(super) enum Message<T> {
+    Item(T),
+    End,
+}
+
+/// Prepared batches, one channel per partition.
+pub(super) type Inputs = Vec<mpsc::Receiver<Result<Message<Prepared>>>>;
+
+/// The next item; none after the end.
+pub(super) async fn next<T>(
+    receiver: &mut mpsc::Receiver<Result<Message<T>>>,
+) -> Result<Option<T>> {
+    match receiver.recv().await {
+        Some(Ok(Message::Item(item))) => Ok(Some(item)),
+        Some(Ok(Message::End)) => Ok(None),
+        Some(Err(error)) => Err(error),
+        None => internal_err!("a task of KeepFirstExec died"),
+    }
+}
+
 /// Batches in flight per partition, before and after the choice.
 const QUEUE_BATCHES: usize = 2;
 
@@ -45,7 +67,7 @@ pub(crate) struct KeepFirstExec {
 
 /// The outputs that are still to be taken.
 struct Running {
-    outputs: Vec<Option<mpsc::Receiver<Result<RecordBatch>>>>,
+    outputs: Vec<Option<mpsc::Receiver<Result<Message<RecordBatch>>>>>,
     tasks: Arc<Vec<SpawnedTask<()>>>,
 }
 
@@ -68,7 +90,7 @@ pub(super) enum Order {
 
 /// Where chosen rows go.
 pub(super) struct Outputs {
-    senders: Vec<mpsc::Sender<Result<RecordBatch>>>,
+    senders: Vec<mpsc::Sender<Result<Message<RecordBatch>>>>,
     next: usize,
 }
 
@@ -78,7 +100,7 @@ impl Outputs {
         if batch.num_rows() == 0 {
             return true;
         }
-        let mut batch = Ok(batch);
+        let mut batch = Ok(Message::Item(batch));
         for _ in 0..self.senders.len() {
             self.next = (self.next + 1) % self.senders.len();
             match self.senders[self.next].send(batch).await {
@@ -87,6 +109,12 @@ impl Outputs {
             }
         }
         false
+    }
+
+    async fn end(&self) {
+        for sender in &self.senders {
+            let _ = sender.send(Ok(Message::End)).await;
+        }
     }
 
     async fn fail(&self, error: DataFusionError) {
@@ -235,8 +263,9 @@ impl KeepFirstExec {
                 true => ordered::choose(prepared, &mut outputs_in, &mut workshop).await,
                 false => unordered::choose(prepared, &mut outputs_in, &mut workshop).await,
             };
-            if let Err(error) = result {
-                outputs_in.fail(error).await;
+            match result {
+                Ok(()) => outputs_in.end().await,
+                Err(error) => outputs_in.fail(error).await,
             }
         }));
         let outputs = outputs.into_iter().map(Some).collect();
@@ -255,18 +284,19 @@ fn workshop(encoder: Arc<Encoder>, runtime: &Arc<RuntimeEnv>, schema: SchemaRef)
 async fn prepare(
     mut input: SendableRecordBatchStream,
     encoder: Arc<Encoder>,
-    sender: mpsc::Sender<Result<Prepared>>,
+    sender: mpsc::Sender<Result<Message<Prepared>>>,
 ) {
     while let Some(batch) = input.next().await {
         if batch.as_ref().is_ok_and(|batch| batch.num_rows() == 0) {
             continue;
         }
-        let prepared = batch.and_then(|batch| encoder.prepare(batch));
+        let prepared = batch.and_then(|batch| encoder.prepare(batch)).map(Message::Item);
         let failed = prepared.is_err();
         if sender.send(prepared).await.is_err() || failed {
             return;
         }
     }
+    let _ = sender.send(Ok(Message::End)).await;
 }
 
 impl fmt::Debug for KeepFirstExec {
@@ -345,8 +375,12 @@ impl ExecutionPlan for KeepFirstExec {
         };
         // Each output keeps the tasks alive; when the last one is dropped they are aborted.
         let tasks = Arc::clone(&started.tasks);
-        let batches = stream::unfold((receiver, tasks), |(mut receiver, tasks)| async move {
-            receiver.recv().await.map(|batch| (batch, (receiver, tasks)))
+        let batches = stream::unfold(Some((receiver, tasks)), |state| async move {
+            let (mut receiver, tasks) = state?;
+            match next(&mut receiver).await.transpose()? {
+                Ok(batch) => Some((Ok(batch), Some((receiver, tasks)))),
+                Err(error) => Some((Err(error), None)),
+            }
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
     }

@@ -3,7 +3,7 @@
 //! When the set of keys outgrows its memory it is frozen: rows with keys that are not in it are
 //! put on disk, split by key, and each part is chosen from by itself at the end.
 
-use super::exec::{Order, Outputs, Prepared, Workshop};
+use super::exec::{Inputs, Order, Outputs, Prepared, Workshop, next};
 use super::keys::KeyMap;
 use super::unordered::Parts;
 use arrow::array::{BooleanArray, RecordBatch};
@@ -12,11 +12,10 @@ use arrow::row::OwnedRow;
 use datafusion::common::{DataFusionError, Result};
 use futures::TryStreamExt;
 use model::{Problem, codes};
-use tokio::sync::mpsc::Receiver;
 
 /// Chooses from partitions that are each in order and whose batches do not overlap.
 pub(super) async fn choose(
-    inputs: Vec<Receiver<Result<Prepared>>>,
+    inputs: Inputs,
     outputs: &mut Outputs,
     workshop: &mut Workshop,
 ) -> Result<()> {
@@ -88,14 +87,14 @@ fn selected(hashes: &[u64], marks: &[bool]) -> Vec<u64> {
 
 /// Puts the batches of several partitions into one order.
 struct Merge {
-    inputs: Vec<Receiver<Result<Prepared>>>,
+    inputs: Inputs,
     heads: Vec<Option<Prepared>>,
     ended: Vec<bool>,
     last: Option<OwnedRow>,
 }
 
 impl Merge {
-    fn new(inputs: Vec<Receiver<Result<Prepared>>>) -> Self {
+    fn new(inputs: Inputs) -> Self {
         let count = inputs.len();
         let heads = (0..count).map(|_| None).collect();
         Self { inputs, heads, ended: vec![false; count], last: None }
@@ -104,8 +103,8 @@ impl Merge {
     async fn next(&mut self) -> Result<Option<Prepared>> {
         for at in 0..self.inputs.len() {
             if self.heads[at].is_none() && !self.ended[at] {
-                match self.inputs[at].recv().await {
-                    Some(prepared) => self.heads[at] = Some(prepared?),
+                match next(&mut self.inputs[at]).await? {
+                    Some(prepared) => self.heads[at] = Some(prepared),
                     None => self.ended[at] = true,
                 }
             }

@@ -1,7 +1,7 @@
 //! Rows in no order: split by key, in memory or on disk, and the first of each key is chosen at
 //! the end, part after part.
 
-use super::exec::{Order, Outputs, Prepared, Workshop};
+use super::exec::{Inputs, Order, Outputs, Prepared, Workshop, next};
 use super::keys::KeyMap;
 use super::ordered::keep;
 use arrow::array::{RecordBatch, UInt32Array};
@@ -17,16 +17,15 @@ use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 use std::io::Write;
 use std::sync::Arc;
 use stdx::hash::mix;
-use tokio::sync::mpsc::Receiver;
 
 /// Parts that rows are split into; each has to fit into memory by itself.
 const PARTS: usize = 64;
 
 /// Whatever comes first from any of the receivers.
-fn merge(receivers: Vec<Receiver<Result<Prepared>>>) -> impl Stream<Item = Result<Prepared>> {
-    let streams = receivers.into_iter().map(|receiver| {
-        stream::unfold(receiver, |mut receiver| async move {
-            receiver.recv().await.map(|prepared| (prepared, receiver))
+fn merge(inputs: Inputs) -> impl Stream<Item = Result<Prepared>> {
+    let streams = inputs.into_iter().map(|input| {
+        stream::unfold(input, |mut input| async move {
+            next(&mut input).await.transpose().map(|prepared| (prepared, input))
         })
         .boxed()
     });
@@ -35,7 +34,7 @@ fn merge(receivers: Vec<Receiver<Result<Prepared>>>) -> impl Stream<Item = Resul
 
 /// Chooses the first row of each key.
 pub(super) async fn choose(
-    inputs: Vec<Receiver<Result<Prepared>>>,
+    inputs: Inputs,
     outputs: &mut Outputs,
     workshop: &mut Workshop,
 ) -> Result<()> {

@@ -1,0 +1,25 @@
+//! `affluent completions`: what a shell needs to complete commands.
+
+use super::{Outcome, Session};
+use crate::cli::Cli;
+use crate::output::ExitCode;
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+
+/// Example:
+///
+///   affluent completions bash > /etc/bash_completion.d/affluent
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Arguments {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+pub(crate) async fn execute(session: &Session, arguments: Arguments) -> Outcome {
+    let mut text = Vec::new();
+    clap_complete::generate(arguments.shell, &mut Cli::command(), "affluent", &mut text);
+    session.output.raw(&String::from_utf8_lossy(&text));
+    Ok(ExitCode::Done)
+}
