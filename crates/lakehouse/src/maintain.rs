@@ -87,7 +87,7 @@ async fn compact(
     small: Vec<DataFile>,
 ) -> Result<(Target, Vec<Written>)> {
     let session = lake.runtime.session(lake.threads, true);
-    let provider = LakeTable::with_files(&lake.root, table, small, None)?;
+    let provider = LakeTable::some(&lake.root, table, small)?;
     let frame = session.read_table(Arc::new(provider)).map_err(|error| from_datafusion(&error))?;
     let physical = frame.create_physical_plan().await.map_err(|error| from_datafusion(&error))?;
     let rows = parts::from_plan(&physical, &session.task_ctx())?;

@@ -190,7 +190,7 @@ impl Merge {
     async fn touched(&self, table: &Table, present: &[DataFile]) -> Result<BTreeSet<String>> {
         let session = sql::session(&self.lake, self.staged.bytes);
         let staged = self.staged.provider(&self.lake)?;
-        let target = LakeTable::with_files(&self.lake.root, table, present.to_vec(), Some(PATH))?;
+        let target = LakeTable::for_merge(&self.lake.root, table, present.to_vec())?;
         sql::register_in_range(&session, "t", target, &self.keys.key, &staged)?;
         sql::register(&session, "s", staged)?;
         let query = format!(
@@ -207,7 +207,7 @@ impl Merge {
     async fn pairs(&mut self, table: &Table, touched: Vec<DataFile>) -> Result<Kept> {
         let session = sql::session(&self.lake, self.staged.bytes);
         let staged = self.staged.provider(&self.lake)?;
-        let target = LakeTable::with_files(&self.lake.root, table, touched, Some(PATH))?;
+        let target = LakeTable::for_merge(&self.lake.root, table, touched)?;
         sql::register_in_range(&session, "t", target, &self.keys.key, &staged)?;
         sql::register(&session, "s", staged)?;
         let same: Vec<String> = self
@@ -322,7 +322,7 @@ impl Merge {
         sql::register(&session, "c", changed.provider(&self.lake)?)?;
         let mut rows = Vec::new();
         if !removed.is_empty() {
-            let old = LakeTable::with_files(&self.lake.root, table, removed, None)?;
+            let old = LakeTable::for_merge(&self.lake.root, table, removed)?;
             sql::register(&session, "t", old)?;
             rows.push(sql::stream(&session, &self.old_rows_query(table)).await?);
         }
@@ -422,7 +422,7 @@ impl Merge {
 async fn paths(session: &SessionContext, query: &str) -> Result<BTreeSet<String>> {
     let batches = collect(session, query).await?;
     let texts = batches.iter().flat_map(|batch| {
-        let paths = batch.column(0).as_string_view();
+        let paths = batch.column(0).as_string::<i32>();
         (0..paths.len()).map(|row| paths.value(row).to_owned()).collect::<Vec<_>>()
     });
     Ok(texts.collect())

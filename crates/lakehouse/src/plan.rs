@@ -5,9 +5,10 @@ use crate::constraints::Constraints;
 use crate::errors::from_datafusion;
 use crate::parts;
 use crate::runtime::Runtime;
-use crate::schema::Shape;
+use crate::schema::{Shape, batch_of};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::SortOptions;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use contracts::{BatchStream, Batches};
 use datafusion::physical_expr::expressions::col;
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
@@ -54,7 +55,7 @@ pub(crate) async fn arrange(
         return Ok(balanced);
     }
     let schema = Arc::clone(&balanced.schema);
-    let mut plan = parts::to_plan(balanced)?;
+    let mut plan = parts::to_plan(compacted(balanced))?;
     let columns = |names: &[String]| {
         names
             .iter()
@@ -75,4 +76,38 @@ pub(crate) async fn arrange(
     }
     let context = runtime.session(threads, true).task_ctx();
     parts::from_plan(&plan, &context)
+}
+
+/// Rows whose texts keep no more bytes alive than they need, because a sort holds them.
+fn compacted(input: Batches) -> Batches {
+    let partitions = input.partitions.into_iter().map(|stream| -> BatchStream {
+        stream.and_then(|batch| std::future::ready(compact(&batch))).boxed()
+    });
+    Batches::new(input.schema, partitions.collect())
+}
+
+fn compact(batch: &RecordBatch) -> Result<RecordBatch> {
+    let column = |column: &ArrayRef| -> ArrayRef {
+        match column.data_type() {
+            DataType::Utf8View => match column.as_string_view() {
+                texts if is_wasteful(column, texts.total_buffer_bytes_used()) => {
+                    Arc::new(texts.gc())
+                }
+                _ => Arc::clone(column),
+            },
+            DataType::BinaryView => match column.as_binary_view() {
+                bytes if is_wasteful(column, bytes.total_buffer_bytes_used()) => {
+                    Arc::new(bytes.gc())
+                }
+                _ => Arc::clone(column),
+            },
+            _ => Arc::clone(column),
+        }
+    };
+    batch_of(&batch.schema(), batch.columns().iter().map(column).collect(), batch.num_rows())
+}
+
+fn is_wasteful(column: &ArrayRef, used_bytes: usize) -> bool {
+    let views_bytes = column.len() * size_of::<u128>();
+    column.get_buffer_memory_size() > 2 * (used_bytes + views_bytes)
 }

@@ -2,6 +2,7 @@
 
 use crate::errors::from_datafusion;
 use crate::location::Root;
+use crate::sql::PATH;
 use crate::statistics;
 use crate::table::{DataFile, Table};
 use crate::values::partition_scalar;
@@ -47,28 +48,30 @@ pub(crate) struct LakeTable {
 impl LakeTable {
     /// All files of the table.
     pub(crate) fn new(root: &Root, table: &Table) -> Result<Self> {
-        Self::with_files(root, table, table.files()?, None)
+        Self::some(root, table, table.files()?)
     }
 
-    /// Some files of the table, and their paths in the column `path_column`.
-    pub(crate) fn with_files(
-        root: &Root,
-        table: &Table,
-        files: Vec<DataFile>,
-        path_column: Option<&str>,
-    ) -> Result<Self> {
+    /// Some files of the table.
+    pub(crate) fn some(root: &Root, table: &Table, files: Vec<DataFile>) -> Result<Self> {
+        Self::over(root, table, files, &table.schema)
+    }
+
+    /// Some files of the table for a merge: with each row's file in the column [`PATH`], and
+    /// texts that do not keep the page alive which they were read from, because sorts hold them.
+    pub(crate) fn for_merge(root: &Root, table: &Table, files: Vec<DataFile>) -> Result<Self> {
         let mut fields: Vec<FieldRef> = table.schema.fields().iter().cloned().collect();
-        if let Some(name) = path_column {
-            fields.push(Arc::new(Field::new(name, ArrowType::Utf8View, false)));
-        }
-        let is_constant =
-            |name: &String| table.partition_by.contains(name) || path_column == Some(name.as_str());
+        fields.push(Arc::new(Field::new(PATH, ArrowType::Utf8, true)));
+        Self::over(root, table, files, &plain(&Schema::new(fields)))
+    }
+
+    fn over(root: &Root, table: &Table, files: Vec<DataFile>, schema: &SchemaRef) -> Result<Self> {
+        let is_constant = |name: &String| name == PATH || table.partition_by.contains(name);
         let label = format!("{}@v{}", table.name(), table.version());
-        let mut provider = Self::empty(root, label, Schema::new(fields), is_constant)?;
+        let mut provider = Self::empty(root, label, schema, is_constant)?;
         let files = files.iter().map(|file| {
-            let value = |field: &FieldRef| match path_column == Some(field.name()) {
-                true => Ok(ScalarValue::Utf8View(Some(file.add.path.clone()))),
-                false => partition_value(table, file, field),
+            let value = |field: &FieldRef| match field.name().as_str() {
+                PATH => Ok(ScalarValue::Utf8(Some(file.add.path.clone()))),
+                _ => partition_value(table, file, field),
             };
             let constants = provider.scanned.table_partition_cols();
             let values = constants.iter().map(value).collect::<Result<Vec<_>>>()?;
@@ -86,10 +89,10 @@ impl LakeTable {
         Ok(provider)
     }
 
-    /// Files that are no table, or not yet.
+    /// Files that are no table, or not yet; texts as in [`LakeTable::for_merge`].
     pub(crate) fn of_files(root: &Root, target: &Target, files: &[Written]) -> Result<Self> {
         let label = target.below.clone();
-        let mut provider = Self::empty(root, label, target.schema.as_ref().clone(), |_| false)?;
+        let mut provider = Self::empty(root, label, &plain(&target.schema), |_| false)?;
         let files = files.iter().map(|file| {
             let meta = ObjectMeta {
                 location: below(&target.folder, &file.path),
@@ -107,7 +110,7 @@ impl LakeTable {
     fn empty(
         root: &Root,
         label: String,
-        schema: Schema,
+        schema: &SchemaRef,
         is_constant: impl Fn(&String) -> bool,
     ) -> Result<Self> {
         let fields = schema.fields().iter().cloned();
@@ -118,7 +121,7 @@ impl LakeTable {
             .build();
         let url = ObjectStoreUrl::parse(root.query_url.as_str())
             .map_err(|error| from_datafusion(&error))?;
-        Ok(Self { label, url, schema: Arc::new(schema), scanned, files: Vec::new() })
+        Ok(Self { label, url, schema: Arc::clone(schema), scanned, files: Vec::new() })
     }
 
     fn file(
@@ -161,6 +164,25 @@ impl LakeTable {
         Statistics::try_merge_iter(statistics, schema)
             .unwrap_or_else(|_| Statistics::new_unknown(schema))
     }
+}
+
+/// A schema whose texts and bytes are not views.
+fn plain(schema: &Schema) -> SchemaRef {
+    let field = |field: &FieldRef| plain_field(field);
+    Arc::new(Schema::new(schema.fields().iter().map(field).collect::<Vec<_>>()))
+}
+
+fn plain_field(field: &Field) -> Field {
+    let data_type = match field.data_type() {
+        ArrowType::Utf8View => ArrowType::Utf8,
+        ArrowType::BinaryView => ArrowType::Binary,
+        ArrowType::List(item) => ArrowType::List(Arc::new(plain_field(item))),
+        ArrowType::Struct(fields) => {
+            ArrowType::Struct(fields.iter().map(|field| plain_field(field)).collect())
+        }
+        other => other.clone(),
+    };
+    field.clone().with_data_type(data_type)
 }
 
 fn partition_value(table: &Table, file: &DataFile, field: &FieldRef) -> Result<ScalarValue> {

@@ -17,6 +17,11 @@ const BATCH_ROWS: usize = 8192;
 /// An operation that spills needs room for a few batches; this much memory allows one row more.
 const MEMORY_BYTES_PER_BATCH_ROW: usize = 16 * 1024;
 
+/// What a sort keeps for merging what it spilled, where memory is plentiful.
+const SORT_RESERVATION_BYTES_MAX: usize = 10 * 1024 * 1024;
+/// Spilled runs merged at once; more of them at once would take the memory of other operations.
+const MERGE_RUNS_MAX: usize = 16;
+
 /// Memory pool and spill folder; one per process, shared by every lake and query.
 pub struct Runtime {
     env: Arc<RuntimeEnv>,
@@ -29,7 +34,8 @@ impl Runtime {
         std::fs::create_dir_all(spill_dir).map_err(|error| from_io(&error))?;
         let disk = DiskManagerBuilder::default()
             .with_mode(DiskManagerMode::Directories(vec![spill_dir.to_owned()]))
-            .with_max_temp_directory_size(spill_bytes_max);
+            .with_max_temp_directory_size(spill_bytes_max)
+            .with_max_spill_merge_fan_in(MERGE_RUNS_MAX);
         let env = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(HeadroomPool::new(memory_bytes)))
             .with_disk_manager_builder(disk)
@@ -61,9 +67,9 @@ impl Runtime {
         options.optimizer.prefer_hash_join = hash_joins;
         options.execution.parquet.schema_force_view_types = true;
         options.sql_parser.dialect = datafusion::config::Dialect::PostgreSQL;
-        // Spilling merges need this much per sorting partition to make progress at all.
+        // Taken by every sort before it knows whether it will spill, so it has to be small.
         options.execution.sort_spill_reservation_bytes =
-            (self.memory_bytes / 16 / partitions.max(1)).clamp(64 * 1024, 10 * 1024 * 1024);
+            (self.memory_bytes / 256).min(SORT_RESERVATION_BYTES_MAX);
         let state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(self.env())

@@ -203,13 +203,15 @@ fn widened(value: ScalarValue, bound: Bound) -> Precision<ScalarValue> {
             };
             Precision::Inexact(ScalarValue::TimestampMicrosecond(Some(micros), zone))
         }
-        ScalarValue::Utf8View(Some(ref text))
+        ScalarValue::Utf8View(Some(ref text)) | ScalarValue::Utf8(Some(ref text))
             if bound == Bound::Highest && text.len() + 4 > TEXT_BYTES_MAX / 2 =>
         {
             // Other writers cut texts without rounding the upper bound up.
             Precision::Absent
         }
-        ScalarValue::Utf8View(_) | ScalarValue::Float64(_) => Precision::Inexact(value),
+        ScalarValue::Utf8View(_) | ScalarValue::Utf8(_) | ScalarValue::Float64(_) => {
+            Precision::Inexact(value)
+        }
         exact => Precision::Exact(exact),
     }
 }
