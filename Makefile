@@ -11,6 +11,7 @@ export AFFLUENT_PYTHON ?= $(HOME)/.cache/affluent/venv/bin/python
 # Same features as the whole workspace: see docs/adr/0002-one-feature-set.md.
 PROGRAM := -p app -p pins --bin affluent
 AFFLUENT := $(CARGO_TARGET_DIR)/debug/affluent
+DEMO_DIR ?= boutique
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 NEXTEST_PROFILE ?= default
 
@@ -27,6 +28,7 @@ demo: ## Build, make sample data, run the sample project end to end
 	@scripts/say "building affluent (the first time takes a quarter of an hour or more; then seconds)"
 	@cargo build $(PROGRAM)
 	@$(AFFLUENT) demo $(DEMO_DIR)
+	@scripts/say "to call it by its name: export PATH=$(dir $(AFFLUENT)):\$$PATH"
 
 test: ## Run every test that CI needs
 	@scripts/setup build test
