@@ -113,3 +113,28 @@ fn more_rejects_than_allowed_commit_nothing() {
     assert_eq!(problem["code"], "too_many_rejects");
     assert_eq!(shop.problem(&["query", "select * from bronze.orders"])["code"], "table_not_found");
 }
+
+#[test]
+fn a_sink_can_be_written_once_more_on_the_same_inputs() {
+    let shop = shop();
+    assert_eq!(shop.problem(&["run", "sales", "--from", "latest"])["code"], "run_refused");
+    shop.ok(&["run"]);
+    let before = shop.query("select * from silver.orders order by order_id");
+    shop.ok(&["run", "sales", "--from", "latest"]);
+    assert_eq!(shop.query("select * from silver.orders order by order_id"), before);
+    shop.ok(&["run", "sales", "--only", "gold"]);
+    assert_eq!(shop.value("select count(*) from bronze.orders"), 6);
+    let refused = shop.problem(&["run", "sales", "--only", "bronze"]);
+    assert_eq!(refused["code"], "run_refused");
+    assert!(shop.ok(&["run"]).contains("nothing new"));
+}
+
+#[test]
+fn a_lost_journal_is_rebuilt_from_the_tables() {
+    let shop = shop();
+    shop.ok(&["run"]);
+    std::fs::remove_dir_all(shop.path().join(".affluent/runs")).unwrap();
+    shop.ok(&["recover"]);
+    assert!(shop.ok(&["run"]).contains("nothing new"));
+    assert_eq!(shop.value("select count(*) from bronze.orders"), 6);
+}

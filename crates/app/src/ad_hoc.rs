@@ -249,6 +249,19 @@ pub(crate) async fn first_rows(batches: Batches, rows_max: usize) -> Result<Rows
     Ok(Rows { batches: Batches::from_memory(schema, kept), unread: Arc::default() })
 }
 
+/// The format that a file's name asks for.
+pub(crate) fn format_of(path: &Path) -> Option<Format> {
+    let extension = path.extension()?.to_str()?.to_lowercase();
+    match extension.as_str() {
+        "csv" => Some(Format::Csv),
+        "json" => Some(Format::Json),
+        "ndjson" | "jsonl" => Some(Format::Ndjson),
+        "parquet" => Some(Format::Parquet),
+        "xlsx" => Some(Format::Xlsx),
+        _ => None,
+    }
+}
+
 /// Shows rows without saying how many they are.
 pub(crate) async fn show(rows: Rows, format: Format, output: Output) -> Result<()> {
     match format {

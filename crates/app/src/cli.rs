@@ -64,12 +64,20 @@ pub enum Command {
     Preview(commands::preview::Arguments),
     /// Ask lake tables and files in SQL
     Query(commands::query::Arguments),
+    /// Ask in SQL, one query after another
+    Sql(commands::sql::Arguments),
+    /// Show what is in the columns of a table or file
+    Profile(commands::profile::Arguments),
+    /// Run pipelines on the rows of `tests/`, compare what comes out
+    Test(commands::test::Arguments),
     /// List tables, or show one: schema, history, files, statistics
     Tables(commands::tables::Arguments),
     /// List runs
     Runs(commands::runs::Arguments),
     /// Show what a run did
     Logs(commands::logs::Arguments),
+    /// Rebuild a lost run journal from the tables
+    Recover(commands::recover::Arguments),
     /// Show the SQL, stages and plan of a pipeline or node
     Explain(commands::explain::Arguments),
     /// Show where a table or column comes from

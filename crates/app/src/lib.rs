@@ -2,7 +2,7 @@
 
 mod ad_hoc;
 pub mod cli;
-mod commands;
+pub mod commands;
 pub mod demo;
 mod live;
 mod output;

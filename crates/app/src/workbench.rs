@@ -71,6 +71,16 @@ impl Workbench {
         Self::wire(folder, settings).map_err(one)
     }
 
+    /// The project that `settings` names, over a lake of its own in the folder `lake`.
+    pub fn open_on(settings: &Settings, lake: &Path) -> Result<Self, Vec<Problem>> {
+        let one = |problem: Problem| vec![problem];
+        let dir = engine::project::find(&settings.project).map_err(one)?;
+        let variables = ProjectVariables::new(&dir);
+        let mut folder = ProjectFolder::load(&dir, settings.environment.as_ref(), &variables)?;
+        folder.project.lake = lake.to_string_lossy().into_owned();
+        Self::wire(folder, settings).map_err(one)
+    }
+
     /// The project that `settings` names, or, outside of any project, an empty one that leaves
     /// nothing behind in the folder.
     pub fn open_or_bare(settings: &Settings) -> Result<Self, Vec<Problem>> {

@@ -37,6 +37,17 @@ pub struct RunOptions {
     pub full_refresh: bool,
     /// Fail when more rows are rejected.
     pub rejects_max: Option<u64>,
+    /// Write some sinks of the last finished run once more, on the inputs of that run.
+    pub repeat: Option<Repeat>,
+}
+
+/// Which sinks are written once more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Repeat {
+    /// All that the rows of a node reach.
+    From(Name),
+    /// One.
+    Only(Name),
 }
 
 /// What a run did.
@@ -68,6 +79,12 @@ impl Engine {
         let _lock = self.journal.lock(pipeline)?;
         let mut summaries = Vec::new();
         let runs = self.journal.runs(pipeline)?;
+        if let Some(repeat) = &options.repeat {
+            let record = self.repeat_record(&graph, documents, options, repeat, &runs)?;
+            self.journal.begin(&record)?;
+            summaries.push(self.attempt(&graph, record, &[], false, options).await?);
+            return Ok(summaries);
+        }
         if let Some(unfinished) = runs.last().filter(|run| !is_over(run)) {
             if self.is_outdated(unfinished, documents) {
                 self.give_up(unfinished)?;
@@ -122,6 +139,50 @@ impl Engine {
         self.attempt(graph, run.record.clone(), &run.events, true, options).await
     }
 
+    /// The record of a run that repeats sinks of the last finished one.
+    fn repeat_record(
+        &self,
+        graph: &Graph,
+        documents: &str,
+        options: &RunOptions,
+        repeat: &Repeat,
+        runs: &[JournaledRun],
+    ) -> Result<RunRecord> {
+        let refused = |fact: String| Problem::new(&codes::RUN_REFUSED, fact);
+        if runs.last().is_some_and(|run| !is_over(run)) {
+            return Err(refused("the last run of the pipeline is not finished".to_owned())
+                .hint("run it without `--from` and `--only` first: it goes on by itself"));
+        }
+        let last = runs.iter().rev().find(|run| succeeded(run) && !is_repeat(run));
+        let Some(last) = last else {
+            return Err(refused("no run of the pipeline has finished yet".to_owned())
+                .hint("run it without `--from` and `--only` first"));
+        };
+        let sinks = repeated_sinks(graph, repeat)?;
+        for at in &sinks {
+            let Module::Sink(sink) = &graph.nodes[*at].module else { continue };
+            if sink.appends() {
+                let fact = format!("`{}` would add the same rows again", graph.nodes[*at].id);
+                return Err(refused(fact).in_node(&graph.nodes[*at].id).hint(
+                    "`--full-refresh` writes everything again as one overwrite; \
+                     `mode: merge` can be repeated",
+                ));
+            }
+        }
+        let now_us = self.clock.now_us();
+        let nodes = sinks.iter().map(|at| graph.nodes[*at].id.clone()).collect();
+        Ok(RunRecord {
+            run: RunId::generate(now_us),
+            documents: documents.to_owned(),
+            params: fill_params(graph, &options.params)?,
+            time_us: now_us,
+            kind: RunKind::Repeat { of: last.record.run.clone(), nodes },
+            facts: BTreeMap::new(),
+            environment: options.environment.clone(),
+            ..last.record.clone()
+        })
+    }
+
     /// The record of a new run, or none when there is nothing new.
     async fn new_record(
         &self,
@@ -146,7 +207,7 @@ impl Engine {
             inputs.insert(node.id.clone(), discovery.inputs);
         }
         let tables = self.pin_tables(graph).await?;
-        let latest = runs.iter().rev().find(|run| succeeded(run));
+        let latest = runs.iter().rev().find(|run| succeeded(run) && !is_repeat(run));
         let has_sources = !inputs.is_empty();
         let tables_moved = latest.is_none_or(|run| run.record.tables != tables);
         is_new |= tables_moved && (!tables.is_empty() || !has_sources);
@@ -259,6 +320,9 @@ impl Engine {
                 RunEvent::Started { .. } | RunEvent::Pinned { .. } | RunEvent::Finished { .. } => {}
             }
         }
+        if let RunKind::Repeat { of, nodes } = &record.kind {
+            self.take_over(graph, of, nodes, &mut committed, &mut tables)?;
+        }
         let params = typed_params(graph, &record)?;
         Ok(Attempt {
             counters: graph.nodes.iter().map(|_| Counters::default()).collect(),
@@ -276,6 +340,37 @@ impl Engine {
             findings: BTreeMap::new(),
             spools: Default::default(),
         })
+    }
+
+    /// Sinks that a repeat does not write are as the repeated run left them.
+    fn take_over(
+        &self,
+        graph: &Graph,
+        of: &RunId,
+        repeated: &[Name],
+        committed: &mut BTreeMap<usize, Committed>,
+        tables: &mut BTreeMap<TableName, u64>,
+    ) -> Result<()> {
+        let runs = self.journal.runs(&graph.pipeline.name)?;
+        let events = runs.into_iter().filter(|run| run.record.run == *of);
+        for event in events.flat_map(|run| run.events) {
+            let RunEvent::Committed { node, commit } = event else { continue };
+            let Ok(at) = graph.find(&node) else { continue };
+            if repeated.contains(&node) || committed.contains_key(&at) {
+                continue;
+            }
+            if let (Some(table), Some(version)) = (graph.nodes[at].table(), commit.version) {
+                tables.insert(table, version);
+            }
+            committed.insert(at, Committed { already: true, ..commit });
+        }
+        // What the repeated run did not reject is not there to be found.
+        for (at, node) in graph.nodes.iter().enumerate() {
+            if node.is_sink() && !repeated.contains(&node.id) {
+                committed.entry(at).or_insert(Committed { already: true, ..Committed::default() });
+            }
+        }
+        Ok(())
     }
 
     async fn go(
@@ -368,6 +463,30 @@ impl Attempt {
     }
 }
 
+/// Sinks that a repeat writes, by index.
+fn repeated_sinks(graph: &Graph, repeat: &Repeat) -> Result<Vec<usize>> {
+    let (Repeat::From(id) | Repeat::Only(id)) = repeat;
+    let from = graph.find(id)?;
+    let sinks: Vec<usize> = match repeat {
+        Repeat::From(_) => (from..graph.nodes.len())
+            .filter(|at| graph.nodes[*at].is_sink() && graph.reaches(from, *at))
+            .filter(|at| !graph.nodes[*at].is_implicit)
+            .collect(),
+        Repeat::Only(_) => Some(from).filter(|at| graph.nodes[*at].is_sink()).into_iter().collect(),
+    };
+    if sinks.is_empty() {
+        let fact = format!("`{id}` writes nothing");
+        return Err(Problem::new(&codes::COMMAND_INVALID, fact)
+            .arg("node", id)
+            .hint("name a sink with `--only`, or a node above one with `--from`"));
+    }
+    Ok(sinks)
+}
+
+fn is_repeat(run: &JournaledRun) -> bool {
+    matches!(run.record.kind, RunKind::Repeat { .. })
+}
+
 fn is_over(run: &JournaledRun) -> bool {
     run.events.iter().any(|event| {
         matches!(event, RunEvent::Finished { outcome: Outcome::Succeeded | Outcome::Abandoned, .. })
@@ -389,7 +508,7 @@ fn abandoned(run: &JournaledRun) -> bool {
 /// What earlier runs have taken from a source.
 fn past(node: &Name, runs: &[JournaledRun], full: bool) -> Past {
     let mut past = Past { full, ..Past::default() };
-    for run in runs.iter().filter(|run| !abandoned(run)) {
+    for run in runs.iter().filter(|run| !abandoned(run) && !is_repeat(run)) {
         let Some(inputs) = run.record.inputs.get(node) else { continue };
         for input in inputs {
             match input {

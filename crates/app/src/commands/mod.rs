@@ -10,11 +10,16 @@ pub mod logs;
 pub mod maintain;
 pub mod modules;
 pub mod preview;
+pub mod profile;
 pub mod query;
+pub mod recover;
+mod relation;
 pub mod run;
 pub mod runs;
 pub mod schema;
+pub mod sql;
 pub mod tables;
+pub mod test;
 
 use crate::cli::{Cli, Command};
 use crate::output::{ExitCode, Output};
@@ -63,7 +68,11 @@ pub async fn execute(cli: Cli) -> ExitCode {
         Command::Init(arguments) => init::execute(&session, arguments).await,
         Command::Preview(arguments) => preview::execute(&session, arguments).await,
         Command::Schema(arguments) => schema::execute(&session, arguments).await,
+        Command::Recover(arguments) => recover::execute(&session, arguments).await,
         Command::Query(arguments) => query::execute(&session, arguments).await,
+        Command::Profile(arguments) => profile::execute(&session, arguments).await,
+        Command::Sql(arguments) => sql::execute(&session, arguments).await,
+        Command::Test(arguments) => test::execute(&session, arguments).await,
         Command::Tables(arguments) => tables::execute(&session, arguments).await,
         Command::Runs(arguments) => runs::execute(&session, arguments).await,
         Command::Logs(arguments) => logs::execute(&session, arguments).await,

@@ -7,7 +7,7 @@ use crate::selection::{Dependencies, select};
 use crate::workbench::Workbench;
 use clap::Args;
 use contracts::journal::RunJournal;
-use engine::run::{RunOptions, RunSummary};
+use engine::run::{Repeat, RunOptions, RunSummary};
 use model::{Name, Problem, Result, codes};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +37,12 @@ pub struct Arguments {
     /// Do not ask before a full refresh
     #[arg(long, short)]
     pub yes: bool,
+    /// Write once more all that this node of the last finished run reaches, on the same inputs
+    #[arg(long, value_name = "NODE", conflicts_with_all = ["full_refresh", "only"])]
+    pub from: Option<String>,
+    /// Write once more this sink of the last finished run, on the same inputs
+    #[arg(long, value_name = "SINK", conflicts_with = "full_refresh")]
+    pub only: Option<String>,
     /// Fail, and commit nothing, when more rows than this are rejected
     #[arg(long, value_name = "N")]
     pub fail_on_rejects: Option<u64>,
@@ -58,6 +64,13 @@ pub(crate) async fn execute(session: &Session, arguments: Arguments) -> Outcome 
                 .hint("answer with yes, or pass `--yes`"),
         ]);
     }
+    let repeat = repeat(&arguments).map_err(|problem| vec![problem])?;
+    if repeat.is_some() && order.len() != 1 {
+        return Err(vec![
+            Problem::new(&codes::COMMAND_INVALID, "`--from` and `--only` are for one pipeline")
+                .hint("name it: `affluent run PIPELINE --from NODE`"),
+        ]);
+    }
     let started = Instant::now();
     let mut failed: BTreeSet<Name> = BTreeSet::new();
     let mut problems = Vec::new();
@@ -72,7 +85,8 @@ pub(crate) async fn execute(session: &Session, arguments: Arguments) -> Outcome 
             failed.insert(name);
             continue;
         }
-        let options = options(session, &arguments, &workbench, &graph.pipeline.params)?;
+        let mut options = options(session, &arguments, &workbench, &graph.pipeline.params)?;
+        options.repeat.clone_from(&repeat);
         let live = Arc::new(Live::new(session.output));
         let engine = workbench.engine(Arc::clone(&live) as Arc<_>);
         let hash = &workbench.folder.pipelines[&name].hash;
@@ -151,6 +165,15 @@ fn options(
         environment,
         full_refresh: arguments.full_refresh,
         rejects_max: arguments.fail_on_rejects,
+        repeat: None,
+    })
+}
+
+fn repeat(arguments: &Arguments) -> Result<Option<Repeat>> {
+    Ok(match (&arguments.from, &arguments.only) {
+        (Some(node), _) => Some(Repeat::From(Name::new(node)?)),
+        (_, Some(sink)) => Some(Repeat::Only(Name::new(sink)?)),
+        _ => None,
     })
 }
 

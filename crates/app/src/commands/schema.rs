@@ -27,6 +27,8 @@ pub enum Kind {
     Pipeline,
     /// `connections/*.yaml`
     Connection,
+    /// `tests/*.yaml`
+    Test,
 }
 
 /// The schema of a kind of document.
@@ -34,6 +36,7 @@ pub(crate) fn of(kind: Kind) -> Value {
     match kind {
         Kind::Project => schema_for!(model::project::Project).to_value(),
         Kind::Connection => schema_for!(model::connection::Connection).to_value(),
+        Kind::Test => schema_for!(model::test::Test).to_value(),
         Kind::Pipeline => pipeline(),
     }
 }
