@@ -6,5 +6,6 @@ mod faults;
 mod maintenance;
 mod merging;
 mod reading;
+mod s3;
 mod support;
 mod writing;

@@ -165,3 +165,9 @@ pub(crate) fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
     )
     .unwrap()
 }
+
+/// Says that a test did not run.
+#[allow(clippy::print_stdout, reason = "a test that is skipped says so")]
+pub(crate) fn skipped(why: &str) {
+    println!("skipped: {why}");
+}
