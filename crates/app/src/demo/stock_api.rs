@@ -130,7 +130,7 @@ fn respond(request: &str, items: &[Value]) -> (&'static str, Value) {
     }
     let number = |name: &str, default: usize| {
         let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        let value = pairs.filter(|(key, _)| *key == name).map(|(_, value)| value).last();
+        let value = pairs.filter(|(key, _)| *key == name).map(|(_, value)| value).next_back();
         value.map_or(Some(default), |value| value.parse().ok().filter(|number| *number > 0))
     };
     let (Some(page), Some(per_page)) = (number("page", 1), number("per_page", PER_PAGE)) else {
