@@ -9,8 +9,10 @@ pub mod write_sqlite;
 
 mod cells;
 mod mode;
+mod postgres_cursor;
 mod postgres_decode;
 mod postgres_encode;
+mod postgres_numeric;
 mod postgres_target;
 mod postgres_tls;
 mod selection;

@@ -2,8 +2,9 @@
 
 use super::cells::{ReadColumn, RowBatcher, read_schema};
 use super::postgres_client::Session;
+use super::postgres_cursor::{CursorKind, CursorType, cursor_type};
 use super::postgres_decode::{Decoder, Plan, Wire};
-use super::selection::{Cursor, LagBy, Relation, Selection, Wanted, cursor_text, literal, quote};
+use super::selection::{Cursor, Relation, Selection, Wanted, literal, quote};
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use contracts::source::Sample;
@@ -258,7 +259,7 @@ impl PostgresSource {
 
     async fn count_nulls(&self, session: &Session, cursor: &Cursor) -> Result<u64> {
         let conditions = self.conditions(vec![format!("{} IS NULL", quote(&cursor.column))]);
-        let sql = format!("SELECT count(*) FROM {}{conditions}", self.selection.from_clause());
+        let sql = format!("SELECT count(*) FROM {}{conditions}", self.selection.source_clause());
         let rows = session.query(&sql, &[]).await?;
         let count: i64 = rows.first().map(|row| row.get(0)).unwrap_or_default();
         Ok(u64::try_from(count).unwrap_or(0))
@@ -278,7 +279,7 @@ impl PostgresSource {
             Some(high) => format!("max({column}) > {high}"),
             None => "true".to_owned(),
         };
-        let from = self.selection.from_clause();
+        let from = self.selection.source_clause();
         let conditions = self.conditions(Vec::new());
         let sql = format!("SELECT max({column})::text, {is_new} FROM {from}{conditions}");
         let rows = session.query(&sql, &[]).await?;
@@ -333,7 +334,7 @@ impl PostgresSource {
             Some(sample) => format!(" LIMIT {}", sample.rows),
             None => String::new(),
         };
-        let (select, from) = (&described.select, self.selection.from_clause());
+        let (select, from) = (&described.select, self.selection.source_clause());
         Ok(format!(
             "COPY (SELECT {select} FROM {from}{conditions}{limit}) TO STDOUT (FORMAT binary)"
         ))
@@ -393,7 +394,7 @@ impl PostgresSource {
              (SELECT min({column}) AS low, max({column}) AS high FROM {}{}) AS ends, \
              (SELECT {}::int AS parts) AS wanted, generate_series(1, parts - 1) AS i \
              WHERE low < high ORDER BY bound",
-            self.selection.from_clause(),
+            self.selection.source_clause(),
             self.conditions(Vec::new()),
             split.parts
         );
@@ -409,7 +410,7 @@ impl PostgresSource {
     async fn page_bounds(&self, session: &Session, split: &Split) -> Result<Vec<String>> {
         let sql = format!(
             "SELECT pg_relation_size({}::regclass) / current_setting('block_size')::bigint",
-            literal(&self.selection.from_clause())
+            literal(&self.selection.source_clause())
         );
         let rows = session.query(&sql, &[]).await?;
         let pages: i64 = rows.first().map(|row| row.get(0)).unwrap_or_default();
@@ -440,98 +441,6 @@ impl PostgresSource {
             sessions.push(session);
         }
         Ok(sessions)
-    }
-}
-
-/// How values of a cursor are compared and cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum CursorKind {
-    Whole,
-    Number,
-    Date,
-    Instant,
-    Text,
-}
-
-struct CursorType {
-    kind: CursorKind,
-    name: &'static str,
-}
-
-fn cursor_type(types: &BTreeMap<String, Type>, column: &str) -> Result<CursorType> {
-    let pg_type = types.get(column);
-    let (kind, name) = match pg_type {
-        Some(&Type::INT2) => (CursorKind::Whole, "int2"),
-        Some(&Type::INT4) => (CursorKind::Whole, "int4"),
-        Some(&Type::INT8) => (CursorKind::Whole, "int8"),
-        Some(&Type::NUMERIC) => (CursorKind::Number, "numeric"),
-        Some(&Type::FLOAT8) => (CursorKind::Number, "float8"),
-        Some(&Type::DATE) => (CursorKind::Date, "date"),
-        Some(&Type::TIMESTAMP) => (CursorKind::Instant, "timestamp"),
-        Some(&Type::TIMESTAMPTZ) => (CursorKind::Instant, "timestamptz"),
-        Some(&Type::TEXT | &Type::VARCHAR) => (CursorKind::Text, "text"),
-        Some(other) => {
-            return Err(Problem::new(
-                &codes::TYPE_MISMATCH,
-                format!("`{column}` of type {other} has no order that a run could follow"),
-            )
-            .arg("column", column)
-            .hint("choose a column with numbers, dates, timestamps or texts"));
-        }
-        None => {
-            let near = stdx::text::nearest(column, types.keys().map(String::as_str));
-            let problem =
-                Problem::new(&codes::COLUMN_UNKNOWN, format!("there is no column `{column}`"))
-                    .arg("column", column);
-            return Err(match near {
-                Some(near) => problem.hint(format!("did you mean `{near}`?")),
-                None => problem,
-            });
-        }
-    };
-    Ok(CursorType { kind, name })
-}
-
-impl CursorType {
-    /// A value as SQL.
-    fn literal(&self, value: &Value) -> String {
-        format!("{}::{}", literal(&cursor_text(value)), self.name)
-    }
-
-    /// A value that goes into the run record.
-    fn value(&self, text: String) -> Value {
-        let whole = if self.kind == CursorKind::Whole { text.parse::<i64>().ok() } else { None };
-        whole.map_or(Value::String(text), Value::from)
-    }
-
-    /// `value` minus `lag`, as SQL.
-    fn minus(&self, value: &str, lag: Option<LagBy>) -> Result<String> {
-        const DAY_SECONDS: i64 = 86_400;
-        match (lag, self.kind) {
-            (None, _) => Ok(value.to_owned()),
-            // In a wider type, so that the least value has something below it.
-            (Some(LagBy::Number(by)), CursorKind::Whole) => {
-                let least = match self.name {
-                    "int2" => i64::from(i16::MIN),
-                    "int4" => i64::from(i32::MIN),
-                    _ => i64::MIN,
-                };
-                Ok(format!("greatest({value}::numeric - {by}, {least})"))
-            }
-            (Some(LagBy::Number(by)), CursorKind::Number) => Ok(format!("{value} - {by}")),
-            (Some(LagBy::Seconds(by)), CursorKind::Date) => {
-                Ok(format!("{value} - {}", (by + DAY_SECONDS - 1) / DAY_SECONDS))
-            }
-            (Some(LagBy::Seconds(by)), CursorKind::Instant) => {
-                Ok(format!("{value} - interval '{by} seconds'"))
-            }
-            _ => Err(Problem::new(
-                &codes::SETTING_INVALID,
-                format!("the lag does not fit a cursor of type {}", self.name),
-            )
-            .in_setting("/cursor/lag")
-            .hint("numbers take a number; dates and timestamps a duration such as `15m`")),
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Columns to PostgreSQL's binary values: what `COPY … FROM STDIN (FORMAT binary)` takes.
 
 use super::postgres_decode::{EPOCH_DAYS, EPOCH_US};
+use super::postgres_numeric::put_numeric;
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryViewArray, BooleanArray, Date32Array, Decimal128Array,
     Float64Array, Int64Array, ListArray, RecordBatch, StringViewArray, StringViewBuilder,
@@ -434,84 +435,9 @@ fn uuid_bytes(text: &str) -> Result<[u8; 16], Unfit> {
     if digits == 32 { Ok(value) } else { Err(unfit()) }
 }
 
-/// A `numeric`: digits to the base 10 000, the first one worth 10 000^weight.
-fn put_numeric(buffer: &mut Vec<u8>, value: i128, scale: u32) {
-    // 39 digits, cut at the decimal point: at most 10 + 10 groups.
-    let mut groups = [0u16; 24];
-    let mut at = groups.len();
-    let magnitude = value.unsigned_abs();
-    let power = 10u128.pow(scale);
-    let (mut whole, mut fraction) = (magnitude / power, magnitude % power);
-    let fraction_groups = scale.div_ceil(4);
-    let missing = fraction_groups * 4 - scale;
-    for number in 0..fraction_groups {
-        // The last group is filled up with zeros on the right.
-        let base = if number == 0 { 10u128.pow(4 - missing) } else { 10_000 };
-        let mut group = fraction % base;
-        fraction /= base;
-        if number == 0 {
-            group *= 10u128.pow(missing);
-        }
-        at -= 1;
-        groups[at] = u16::try_from(group).unwrap_or(0);
-    }
-    let mut whole_groups = 0i16;
-    while whole > 0 {
-        at -= 1;
-        groups[at] = u16::try_from(whole % 10_000).unwrap_or(0);
-        whole /= 10_000;
-        whole_groups += 1;
-    }
-    let mut weight = whole_groups - 1;
-    let mut digits = &groups[at..];
-    while let Some((0, rest)) = digits.split_first() {
-        digits = rest;
-        weight -= 1;
-    }
-    while let Some((0, rest)) = digits.split_last() {
-        digits = rest;
-    }
-    if digits.is_empty() {
-        weight = 0;
-    }
-    let count = u16::try_from(digits.len()).unwrap_or(0);
-    let length = 8 + 2 * i32::from(count);
-    buffer.extend_from_slice(&length.to_be_bytes());
-    buffer.extend_from_slice(&count.to_be_bytes());
-    buffer.extend_from_slice(&weight.to_be_bytes());
-    let sign: u16 = if value < 0 { 0x4000 } else { 0 };
-    buffer.extend_from_slice(&sign.to_be_bytes());
-    buffer.extend_from_slice(&u16::try_from(scale).unwrap_or(0).to_be_bytes());
-    for digit in digits {
-        buffer.extend_from_slice(&digit.to_be_bytes());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn numeric(value: i128, scale: u32) -> (i16, u16, Vec<u16>) {
-        let mut buffer = Vec::new();
-        put_numeric(&mut buffer, value, scale);
-        let numbers: Vec<u16> =
-            buffer[4..].chunks(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
-        assert_eq!(usize::from(numbers[0]), numbers.len() - 4);
-        (numbers[1].cast_signed(), numbers[2], numbers[4..].to_vec())
-    }
-
-    #[test]
-    fn decimals_become_groups_of_four_digits() {
-        assert_eq!(numeric(1_234_567, 2), (1, 0, vec![1, 2345, 6700]));
-        assert_eq!(numeric(-525, 2), (0, 0x4000, vec![5, 2500]));
-        assert_eq!(numeric(1, 6), (-2, 0, vec![100]));
-        assert_eq!(numeric(0, 2), (0, 0, vec![]));
-        assert_eq!(numeric(700_000_000, 0), (2, 0, vec![7]));
-        let (weight, _, digits) = numeric(10i128.pow(38) - 1, 0);
-        assert_eq!((weight, digits.len(), digits[0]), (9, 10, 99));
-        let (weight, _, digits) = numeric(10i128.pow(38) - 1, 38);
-        assert_eq!((weight, digits.len(), digits[9]), (-1, 10, 9900));
-    }
 
     #[test]
     fn uuids_are_read_in_every_spelling() {

@@ -232,16 +232,11 @@ impl Ledger {
             if self.exists(session).await? {
                 return Ok(());
             }
-            let made = self.try_create(session).await;
+            let Err(problem) = self.try_create(session).await else { return Ok(()) };
             // Somebody else may have made it in between, which the server calls a violation.
-            match made {
-                Err(problem) if attempt == ATTEMPTS_MAX => return Err(problem),
-                Err(problem) if !problem.is(&codes::CONSTRAINT_VIOLATED) => {
-                    if !self.exists(session).await? {
-                        return Err(problem);
-                    }
-                }
-                _ => {}
+            let is_race = problem.is(&codes::CONSTRAINT_VIOLATED) && attempt < ATTEMPTS_MAX;
+            if !is_race && !self.exists(session).await? {
+                return Err(problem);
             }
         }
         Ok(())

@@ -132,7 +132,7 @@ impl Selection {
     }
 
     /// The relation as it stands in FROM.
-    pub(super) fn from_clause(&self) -> String {
+    pub(super) fn source_clause(&self) -> String {
         match &self.relation {
             Relation::Table(parts) => quote_parts(parts),
             Relation::Query(text) => format!("(\n{text}\n) AS \"source\""),

@@ -236,7 +236,7 @@ impl Reader {
         }
         let failed = |error: rusqlite::Error| self.problem(&error);
         let names = quote_list(unknown.iter().map(|at| columns[*at].name.as_str()));
-        let (from, conditions) = (self.selection.from_clause(), self.conditions(&[]));
+        let (from, conditions) = (self.selection.source_clause(), self.conditions(&[]));
         let sql = format!("SELECT {names} FROM {from}{conditions} LIMIT {LOOK_ROWS}");
         let mut statement = connection.prepare(&sql).map_err(failed)?;
         let mut rows = statement.query([]).map_err(failed)?;
@@ -286,7 +286,7 @@ impl Reader {
 
     fn count_nulls(&self, connection: &Connection, cursor: &Cursor) -> Result<u64> {
         let conditions = self.conditions(&[format!("{} IS NULL", quote(&cursor.column))]);
-        let sql = format!("SELECT count(*) FROM {}{conditions}", self.selection.from_clause());
+        let sql = format!("SELECT count(*) FROM {}{conditions}", self.selection.source_clause());
         let count: i64 = connection
             .query_row(&sql, [], |row| row.get(0))
             .map_err(|error| self.problem(&error))?;
@@ -308,7 +308,7 @@ impl Reader {
         }
         let sql = format!(
             "SELECT max({column}) FROM {}{}",
-            self.selection.from_clause(),
+            self.selection.source_clause(),
             self.conditions(&conditions)
         );
         let params: Vec<Stored> = last.map(stored).into_iter().collect();
@@ -405,7 +405,7 @@ impl Reader {
             Some(sample) => format!(" LIMIT {}", sample.rows),
             None => String::new(),
         };
-        let (from, conditions) = (self.selection.from_clause(), self.conditions(&conditions));
+        let (from, conditions) = (self.selection.source_clause(), self.conditions(&conditions));
         (format!("SELECT {names} FROM {from}{conditions}{limit}"), params)
     }
 }

@@ -197,13 +197,12 @@ impl PostgresSink {
     fn plan(&self, mode: Mode, target: &TargetTable, schema: &SchemaRef) -> Result<Load> {
         let all: Vec<usize> = (0..schema.fields().len()).collect();
         if !target.exists {
-            let mut before = target.create_sql(&self.table, schema, &self.key);
+            let before = target.create_sql(&self.table, schema, &self.key);
             if mode == Mode::Upsert {
                 return Ok(self.staged(mode, target, schema, all, before, Vec::new()));
             }
             let stores: Vec<Store> =
                 schema.fields().iter().map(|field| Store::natural(field)).collect();
-            before.shrink_to_fit();
             return Ok(self.direct(schema, all, stores, before));
         }
         let (projection, added) = target.fit(&self.table, schema, self.schema_policy)?;

@@ -528,3 +528,25 @@ async fn a_failing_input_writes_nothing() {
     assert!(problem.is(&codes::FILE_CORRUPT));
     assert_eq!(postgres.psql("select to_regclass('t') is null"), "t");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_sinks_of_a_run_do_not_wait_for_one_another() {
+    let Some(postgres) = Postgres::start() else { return };
+    let bench = bench(postgres.port());
+    let at_once = async |tables: [&str; 3]| {
+        let prepare = async |table: &str| {
+            let config = json!({"connection": "erp", "table": table});
+            let input = rows::read_batches(ROWS).unwrap();
+            let table = sink(ALL, "write_postgres", &config);
+            table.prepare(&bench.context, new_request(), input).await.unwrap()
+        };
+        let prepared = futures::join!(prepare(tables[0]), prepare(tables[1]), prepare(tables[2]));
+        for prepared in [prepared.0, prepared.1, prepared.2] {
+            prepared.commit().await.unwrap();
+        }
+    };
+    at_once(["marts.a", "marts.b", "marts.c"]).await;
+    at_once(["marts.a", "marts.a", "marts.a"]).await;
+    assert_eq!(postgres.psql("select count(*) from marts.a"), "8");
+    assert_eq!(postgres.psql("select count(*) from marts.affluent_commits"), "6");
+}
