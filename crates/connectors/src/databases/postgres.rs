@@ -97,7 +97,7 @@ impl SourceModule for Postgres {
         Example {
             title: "a query",
             config: r#"{"connection": "erp",
-                "query": "select o.id, c.name from orders o join customers c on c.id = o.customer"}"#,
+                "query": "select o.id, c.name from orders o join customers c using (customer_id)"}"#,
             inputs: &[],
             outputs: &[],
         },

@@ -1,6 +1,6 @@
 //! PostgreSQL's binary values to columns: what `COPY … TO STDOUT (FORMAT binary)` sends.
 
-use super::cells::{Cells, RowBatcher};
+use super::cells::{Cells, ListCells, RowBatcher};
 use bytes::Bytes;
 use model::{DataType, Problem, Result, codes};
 use tokio_postgres::types::{Kind, Type};
@@ -276,31 +276,38 @@ fn append(cells: &mut Cells, wire: &Wire, value: &[u8]) -> Result<(), Unfit> {
         (Wire::Timestamp, Cells::Timestamp(cells)) => {
             cells.append_value(timestamp(i64::from_be_bytes(fixed(value)?))?);
         }
-        (Wire::List(item), Cells::List(cells)) => {
-            let items = list_items(value)?;
-            let mut added = 0;
-            let mut unfit = None;
-            for value in items {
-                match value.map(|value| append(&mut cells.items, item, value)) {
-                    Some(Ok(())) => {}
-                    Some(Err(reason)) => {
-                        cells.items.append_null();
-                        unfit = Some(reason);
-                    }
-                    None => cells.items.append_null(),
-                }
-                added += 1;
-            }
-            if let Some(unfit) = unfit {
-                // The list stays, so that offsets fit its items; the row is rejected.
-                cells.drop_items(added);
-                return Err(unfit);
-            }
-            cells.end_list(added, true);
-        }
+        (Wire::List(item), Cells::List(cells)) => append_list(cells, item, value)?,
         _ => return Err(Unfit::new("is of a type that was not expected")),
     }
     Ok(())
+}
+
+/// Adds a list; when one item does not fit, the list does not.
+fn append_list(cells: &mut ListCells, item: &Wire, value: &[u8]) -> Result<(), Unfit> {
+    let mut added = 0;
+    let mut unfit = None;
+    for value in list_items(value)? {
+        match value.map(|value| append(&mut cells.items, item, value)) {
+            Some(Ok(())) => {}
+            Some(Err(reason)) => {
+                cells.items.append_null();
+                unfit = Some(reason);
+            }
+            None => cells.items.append_null(),
+        }
+        added += 1;
+    }
+    match unfit {
+        // The items stay, so that offsets fit them; the row is rejected.
+        Some(unfit) => {
+            cells.drop_items(added);
+            Err(unfit)
+        }
+        None => {
+            cells.end_list(added, true);
+            Ok(())
+        }
+    }
 }
 
 fn text(value: &[u8]) -> Result<&str, Unfit> {

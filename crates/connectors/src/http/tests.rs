@@ -68,7 +68,8 @@ async fn every_kind_of_paging_gives_every_row_once() {
     let (_folder, context) = bench();
     let cases = [
         (
-            json!({"url": "page", "record_path": "$.data.items[*]", "pagination": {"type": "page"}}),
+            json!({"url": "page", "record_path": "$.data.items[*]",
+                "pagination": {"type": "page"}}),
             4,
         ),
         (
