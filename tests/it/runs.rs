@@ -87,6 +87,8 @@ fn a_full_refresh_rebuilds_every_table_from_all_files() {
     shop.ok(&["run", "--full-refresh", "--yes"]);
     assert_eq!(shop.query("select * from gold.sales_daily_metrics order by day"), before);
     assert_eq!(shop.value("select count(*) from bronze.orders"), 6);
+    // Three sinks write to the one table of rejects.
+    assert_eq!(shop.value("select count(*) from quarantine.sales"), 3);
 }
 
 #[test]

@@ -8,13 +8,13 @@ use crate::rejects::Rejects;
 use crate::route::{CheckTally, port_rows, split_rejects};
 use crate::spool::Spool;
 use crate::stage::{Attempt, Record, Stage, StageOutcome, Work, port_name, task_failed};
+use contracts::rejects::rejects_schema;
 use contracts::{
-    Batches, OperatorRequest, Prepared, RejectSink, Routing, RowCounter, RowLaw, Severity,
-    SinkRequest,
+    Batches, OperatorRequest, Prepared, RejectSink, Routing, RowCounter, RowLaw, SinkRequest,
 };
 use futures::TryStreamExt;
 use model::pipeline::{OUT, REJECTS};
-use model::run::{CommitKey, Committed, Input, RunEvent};
+use model::run::{CommitKey, Input};
 use model::{Name, Problem, Result, codes};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -70,6 +70,7 @@ impl Attempt {
         record: Record<'_>,
     ) -> Result<StageOutcome> {
         let nodes: BTreeSet<usize> = stage.work.keys().copied().collect();
+        self.running.clone_from(&nodes);
         let watched = self.watch(&nodes);
         self.listener.on(Event::StageStarted { nodes: watched });
         let mut flow = Flow {
@@ -229,7 +230,12 @@ impl Attempt {
         }
         let counters = &self.counters[at];
         match relation.routing {
-            Routing::Single => flow.offer((at, port_name(OUT)), batches, self),
+            Routing::Single => {
+                // A module that can reject rows has readers of its rejects also when its settings
+                // say that it never does.
+                flow.offer((at, port_name(REJECTS)), Batches::empty(rejects_schema()), self);
+                flow.offer((at, port_name(OUT)), batches, self);
+            }
             Routing::Rejects => {
                 let (rejects, rejected) =
                     Rejects::new(node, Arc::clone(&counters.rejects), &self.spill());
@@ -301,7 +307,7 @@ impl Attempt {
                 run: record.run.clone(),
             },
             metadata,
-            overwrite: record.kind == model::run::RunKind::FullRefresh,
+            overwrite: self.overwrites(at),
         }
     }
 
@@ -371,87 +377,6 @@ impl Attempt {
             }
         }
         Ok(())
-    }
-
-    /// Commits the sinks that no failed check stands above, in order.
-    async fn commit_all(
-        &mut self,
-        prepared: BTreeMap<usize, Box<dyn Prepared>>,
-        tallies: &BTreeMap<usize, Arc<CheckTally>>,
-        record: Record<'_>,
-    ) -> Result<StageOutcome> {
-        let mut problems = self.too_many_rejects().into_iter().collect::<Vec<_>>();
-        let mut blocked: BTreeSet<usize> = match problems.is_empty() {
-            true => BTreeSet::new(),
-            false => prepared.keys().copied().collect(),
-        };
-        for (at, tally) in tallies {
-            let node = self.graph.nodes[*at].id.clone();
-            for finding in tally.findings(self.record.time_us) {
-                if finding.check.severity == Severity::Fail {
-                    problems.push(
-                        Problem::new(&codes::CHECK_FAILED, finding.fact.clone())
-                            .arg("check", &finding.check.label)
-                            .hint("mend the data and run again; sinks below have not committed")
-                            .in_node(&node),
-                    );
-                    blocked.extend(prepared.keys().filter(|sink| self.graph.reaches(*at, **sink)));
-                } else {
-                    let text = finding.fact.clone();
-                    self.listener.on(Event::Warning { node: node.clone(), text });
-                }
-                self.findings.entry(*at).or_default().push(finding);
-            }
-        }
-        let mut prepared = prepared.into_iter();
-        while let Some((at, sink)) = prepared.next() {
-            // Nothing was rejected: a version without rows would be noise.
-            let is_empty_quarantine =
-                self.graph.nodes[at].is_implicit && self.counters[at].rows_out.rows() == 0;
-            if blocked.contains(&at) || is_empty_quarantine {
-                sink.discard().await;
-                continue;
-            }
-            let node = self.graph.nodes[at].id.clone();
-            match self.commit(at, sink, record).await {
-                Ok(commit) => {
-                    self.listener.on(Event::Committed { node, commit: commit.clone() });
-                    self.committed.insert(at, commit);
-                }
-                Err(problem) => {
-                    for (_, rest) in prepared {
-                        rest.discard().await;
-                    }
-                    return Err(problem.in_node(node));
-                }
-            }
-        }
-        Ok(StageOutcome { problems })
-    }
-
-    async fn commit(
-        &mut self,
-        at: usize,
-        sink: Box<dyn Prepared>,
-        record: Record<'_>,
-    ) -> Result<Committed> {
-        let commit = sink.commit().await?;
-        let node = self.graph.nodes[at].id.clone();
-        record(&RunEvent::Committed { node, commit: commit.clone() })?;
-        if let (Some(table), Some(version)) = (self.graph.nodes[at].table(), commit.version) {
-            self.tables.insert(table, version);
-        }
-        Ok(commit)
-    }
-
-    fn too_many_rejects(&self) -> Option<Problem> {
-        let rejects: u64 = self.counters.iter().map(|counters| counters.rejects.rows()).sum();
-        let allowed = self.rejects_max?;
-        (rejects > allowed).then(|| {
-            let fact = format!("{rejects} rows were rejected, {allowed} are allowed");
-            Problem::new(&codes::TOO_MANY_REJECTS, fact)
-                .hint("nothing of this stage has been committed")
-        })
     }
 }
 

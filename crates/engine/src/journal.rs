@@ -80,7 +80,7 @@ impl RunJournal for FileJournal {
     fn lock(&self, pipeline: &Name) -> Result<Box<dyn PipelineLock>> {
         let path = self.dir.join(format!("{pipeline}.lock"));
         let problem = |error: &io::Error| io_problem(&path, error);
-        fs::create_dir_all(&self.dir).map_err(|error| problem(&error))?;
+        durable::create_dir_all(&self.dir).map_err(|error| problem(&error))?;
         let mut file = OpenOptions::new()
             .create(true)
             .truncate(false)

@@ -1,13 +1,16 @@
 //! Runs one pipeline: plans stages, shares streams out, routes rejects, commits exactly once.
 
 mod blocks;
+mod commit;
 pub mod compile;
 mod execute;
 mod fan_out;
 pub mod graph;
+mod history;
 pub mod journal;
 mod origin;
 pub mod outline;
+pub mod params;
 pub mod progress;
 pub mod project;
 mod queue;

@@ -284,7 +284,7 @@ impl<'a> Outline<'a> {
                 })
                 .collect(),
             steps: vec![Step { name: node.id.to_string(), sql, counter: None }],
-            params: crate::run::sample_params(self.graph),
+            params: crate::params::sample_params(self.graph),
             tables: BTreeMap::new(),
             table_bytes: 0,
             partitions: self.context.threads,

@@ -1,13 +1,15 @@
 //! Runs a pipeline exactly once: fixes what it reads, resumes what is unfinished, records the end.
 
 use crate::graph::{Graph, Module};
+use crate::history::{is_over, is_repeat, past, succeeded};
+use crate::params::{fill_params, typed_params};
 use crate::progress::{Event, Listener};
 use crate::stage::{Attempt, Counters};
 use contracts::journal::{JournaledRun, RunJournal};
-use contracts::{Context, ParamValue, Past, QueryEngine};
-use model::run::{Committed, Input, NodeReport, Outcome, RunEvent, RunId, RunKind, RunRecord};
-use model::{DataType, Name, Problem, Result, TableName, codes};
-use serde_json::{Value, json};
+use contracts::{Context, QueryEngine};
+use model::run::{Committed, NodeReport, Outcome, RunEvent, RunId, RunKind, RunRecord};
+use model::{Name, Problem, Result, TableName, codes};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use stdx::clock::Clock;
@@ -337,6 +339,7 @@ impl Engine {
             tables,
             facts,
             pending: BTreeSet::new(),
+            running: BTreeSet::new(),
             findings: BTreeMap::new(),
             spools: Default::default(),
         })
@@ -481,112 +484,4 @@ fn repeated_sinks(graph: &Graph, repeat: &Repeat) -> Result<Vec<usize>> {
             .hint("name a sink with `--only`, or a node above one with `--from`"));
     }
     Ok(sinks)
-}
-
-fn is_repeat(run: &JournaledRun) -> bool {
-    matches!(run.record.kind, RunKind::Repeat { .. })
-}
-
-fn is_over(run: &JournaledRun) -> bool {
-    run.events.iter().any(|event| {
-        matches!(event, RunEvent::Finished { outcome: Outcome::Succeeded | Outcome::Abandoned, .. })
-    })
-}
-
-fn succeeded(run: &JournaledRun) -> bool {
-    run.events
-        .iter()
-        .any(|event| matches!(event, RunEvent::Finished { outcome: Outcome::Succeeded, .. }))
-}
-
-fn abandoned(run: &JournaledRun) -> bool {
-    run.events
-        .iter()
-        .any(|event| matches!(event, RunEvent::Finished { outcome: Outcome::Abandoned, .. }))
-}
-
-/// What earlier runs have taken from a source.
-fn past(node: &Name, runs: &[JournaledRun], full: bool) -> Past {
-    let mut past = Past { full, ..Past::default() };
-    for run in runs.iter().filter(|run| !abandoned(run) && !is_repeat(run)) {
-        let Some(inputs) = run.record.inputs.get(node) else { continue };
-        for input in inputs {
-            match input {
-                Input::File(arrival) => {
-                    let version = arrival.version.clone();
-                    past.arrivals.insert((arrival.path.clone(), arrival.size, version));
-                }
-                Input::Range(range) => past.range = Some(range.clone()),
-                Input::Table { .. } | Input::Whole { .. } => {}
-            }
-        }
-        if !inputs.is_empty() {
-            past.latest.clone_from(inputs);
-        }
-    }
-    past
-}
-
-/// Parameters of the pipeline with their defaults; unknown ones are refused.
-fn fill_params(graph: &Graph, given: &BTreeMap<String, Value>) -> Result<BTreeMap<String, Value>> {
-    let declared = &graph.pipeline.params;
-    for name in given.keys() {
-        if !declared.keys().any(|known| known.as_str() == name) {
-            let known = declared.keys().map(Name::as_str);
-            let hint = match stdx::text::nearest(name, known.clone()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("its parameters are {}", stdx::text::list(known)),
-            };
-            let fact = format!("pipeline `{}` has no parameter `{name}`", graph.pipeline.name);
-            return Err(Problem::new(&codes::NAME_UNKNOWN, fact).arg("parameter", name).hint(hint));
-        }
-    }
-    let mut filled = BTreeMap::new();
-    for (name, param) in declared {
-        let value = given.get(name.as_str()).or(param.default.as_ref());
-        let Some(value) = value else {
-            let fact = format!("the parameter `{name}` has no value");
-            return Err(Problem::new(&codes::COMMAND_INVALID, fact)
-                .arg("parameter", name)
-                .hint(format!("give one, as in `--param {name}=…`")));
-        };
-        filled.insert(name.to_string(), value.clone());
-    }
-    Ok(filled)
-}
-
-/// Values for planning alone: defaults, or nulls of the right type.
-pub fn sample_params(graph: &Graph) -> BTreeMap<String, ParamValue> {
-    let mut params = BTreeMap::new();
-    for (name, param) in &graph.pipeline.params {
-        let value = param.default.clone().unwrap_or(Value::Null);
-        params.insert(name.to_string(), ParamValue { data_type: param.data_type.clone(), value });
-    }
-    let null = |data_type| ParamValue { data_type, value: Value::Null };
-    params.insert("run_id".to_owned(), null(DataType::String));
-    for name in ["run_time", "interval_start", "interval_end"] {
-        params.insert(name.to_owned(), null(DataType::Timestamp));
-    }
-    params
-}
-
-/// Every `$name` that SQL of a run can use.
-fn typed_params(graph: &Graph, record: &RunRecord) -> Result<BTreeMap<String, ParamValue>> {
-    let mut params = BTreeMap::new();
-    for (name, param) in &graph.pipeline.params {
-        let value = record.params.get(name.as_str()).cloned().unwrap_or(Value::Null);
-        let data_type = param.data_type.clone();
-        params.insert(name.to_string(), ParamValue { data_type, value });
-    }
-    let instant = chrono::DateTime::from_timestamp_micros(record.time_us)
-        .ok_or_else(|| Problem::new(&codes::JOURNAL_CORRUPT, "the run's time makes no sense"))?
-        .to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
-    let mut own = |name: &str, data_type: DataType, value: Value| {
-        params.entry(name.to_owned()).or_insert(ParamValue { data_type, value });
-    };
-    own("run_id", DataType::String, json!(record.run));
-    for name in ["run_time", "interval_start", "interval_end"] {
-        own(name, DataType::Timestamp, json!(instant));
-    }
-    Ok(params)
 }

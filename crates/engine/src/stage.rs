@@ -45,6 +45,8 @@ pub(crate) struct Attempt {
     pub(crate) facts: BTreeMap<String, Value>,
     /// Nodes that are still to be run.
     pub(crate) pending: BTreeSet<usize>,
+    /// Nodes of the stage that is going on.
+    pub(crate) running: BTreeSet<usize>,
     pub(crate) counters: Vec<Counters>,
     pub(crate) findings: BTreeMap<usize, Vec<Finding>>,
     pub(crate) spools: HashMap<Outlet, Spool>,

@@ -10,11 +10,6 @@ use model::{Problem, Result};
 use std::path::{Path, PathBuf};
 use stdx::text::group_digits;
 
-/// The port the stock service listens at, if it is free.
-const STOCK_PORT: u16 = 8907;
-/// The same shop for everybody.
-const SEED: u64 = 42;
-
 /// Examples:
 ///
 ///   affluent demo
@@ -47,7 +42,7 @@ pub(crate) async fn execute(session: &Session, arguments: Arguments) -> Outcome 
         dir.display()
     ));
     project::write(dir).map_err(one)?;
-    let made = generate::generate(&data, arguments.scale, SEED).map_err(one)?;
+    let made = generate::generate(&data, arguments.scale, generate::SEED).map_err(one)?;
     if arguments.next_day {
         generate::next_day(&data).map_err(one)?;
         output.line("  the orders of the next day have come in");
@@ -58,7 +53,7 @@ pub(crate) async fn execute(session: &Session, arguments: Arguments) -> Outcome 
         group_digits(made.orders.resent_rows),
         group_digits(made.orders.broken.total())
     ));
-    let stock = stock_api::start(&data.join("stock.json"), STOCK_PORT).await.map_err(one)?;
+    let stock = stock_api::start(&data.join("stock.json"), stock_api::PORT).await.map_err(one)?;
     project::set_stock_url(dir, &stock.url()).map_err(one)?;
     if arguments.serve {
         output.line(format!("  stock is served at {}; stop with Ctrl C", stock.url()));
@@ -96,6 +91,6 @@ async fn show(workbench: &Workbench, session: &Session, dir: &Path) -> Result<()
     );
     say("affluent lineage gold.sales_daily_metrics.revenue", "where a figure comes from");
     say("affluent preview ingest.worth", "rows after any step, without running");
-    say("affluent demo --next-day", "new orders come in: only what is new is read");
+    say("affluent demo --next-day .", "new orders come in: only what is new is read");
     Ok(())
 }

@@ -1,0 +1,78 @@
+//! Parameters of a run: given, filled in, and typed for SQL.
+
+use crate::graph::Graph;
+use contracts::ParamValue;
+use model::run::RunRecord;
+use model::{DataType, Name, Problem, Result, codes};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// Parameters of the pipeline with their defaults; unknown ones are refused.
+pub(crate) fn fill_params(
+    graph: &Graph,
+    given: &BTreeMap<String, Value>,
+) -> Result<BTreeMap<String, Value>> {
+    let declared = &graph.pipeline.params;
+    for name in given.keys() {
+        if !declared.keys().any(|known| known.as_str() == name) {
+            let known = declared.keys().map(Name::as_str);
+            let hint = match stdx::text::nearest(name, known.clone()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("its parameters are {}", stdx::text::list(known)),
+            };
+            let fact = format!("pipeline `{}` has no parameter `{name}`", graph.pipeline.name);
+            return Err(Problem::new(&codes::NAME_UNKNOWN, fact).arg("parameter", name).hint(hint));
+        }
+    }
+    let mut filled = BTreeMap::new();
+    for (name, param) in declared {
+        let value = given.get(name.as_str()).or(param.default.as_ref());
+        let Some(value) = value else {
+            let fact = format!("the parameter `{name}` has no value");
+            return Err(Problem::new(&codes::COMMAND_INVALID, fact)
+                .arg("parameter", name)
+                .hint(format!("give one, as in `--param {name}=…`")));
+        };
+        filled.insert(name.to_string(), value.clone());
+    }
+    Ok(filled)
+}
+
+/// Values for planning alone: defaults, or nulls of the right type.
+pub fn sample_params(graph: &Graph) -> BTreeMap<String, ParamValue> {
+    let mut params = BTreeMap::new();
+    for (name, param) in &graph.pipeline.params {
+        let value = param.default.clone().unwrap_or(Value::Null);
+        params.insert(name.to_string(), ParamValue { data_type: param.data_type.clone(), value });
+    }
+    let null = |data_type| ParamValue { data_type, value: Value::Null };
+    params.insert("run_id".to_owned(), null(DataType::String));
+    for name in ["run_time", "interval_start", "interval_end"] {
+        params.insert(name.to_owned(), null(DataType::Timestamp));
+    }
+    params
+}
+
+/// Every `$name` that SQL of a run can use.
+pub(crate) fn typed_params(
+    graph: &Graph,
+    record: &RunRecord,
+) -> Result<BTreeMap<String, ParamValue>> {
+    let mut params = BTreeMap::new();
+    for (name, param) in &graph.pipeline.params {
+        let value = record.params.get(name.as_str()).cloned().unwrap_or(Value::Null);
+        let data_type = param.data_type.clone();
+        params.insert(name.to_string(), ParamValue { data_type, value });
+    }
+    let instant = chrono::DateTime::from_timestamp_micros(record.time_us)
+        .ok_or_else(|| Problem::new(&codes::JOURNAL_CORRUPT, "the run's time makes no sense"))?
+        .to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
+    let mut own = |name: &str, data_type: DataType, value: Value| {
+        params.entry(name.to_owned()).or_insert(ParamValue { data_type, value });
+    };
+    own("run_id", DataType::String, json!(record.run));
+    for name in ["run_time", "interval_start", "interval_end"] {
+        own(name, DataType::Timestamp, json!(instant));
+    }
+    Ok(params)
+}
