@@ -231,7 +231,7 @@ fn prepare_state(state: &Path) -> Result<()> {
     if state.is_dir() {
         return Ok(());
     }
-    std::fs::create_dir_all(state).map_err(failed)?;
+    stdx::durable::create_dir_all(state).map_err(failed)?;
     let owner_only = std::fs::Permissions::from_mode(0o700);
     std::fs::set_permissions(state, owner_only).map_err(failed)?;
     std::fs::write(state.join(".gitignore"), "*\n").map_err(failed)

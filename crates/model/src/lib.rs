@@ -8,6 +8,7 @@ pub mod problem;
 pub mod project;
 pub mod run;
 pub mod secret;
+pub mod test;
 pub mod types;
 pub mod yaml;
 

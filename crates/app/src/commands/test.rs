@@ -10,7 +10,7 @@ use clap::Args;
 use compare::Difference;
 use contracts::source::Sample;
 use engine::graph::Graph;
-use engine::run::sample_params;
+use engine::params::sample_params;
 use engine::trial::{Trial, TrialOutcome};
 use model::test::Test;
 use model::yaml::Document;
@@ -129,9 +129,9 @@ fn load(project: &Path) -> Result<Vec<TestFile>, Vec<Problem>> {
     for path in paths {
         let shown = path.strip_prefix(project).unwrap_or(&path).display().to_string();
         let read = fs::read_to_string(&path).map_err(|error| unreadable(&path, &error));
-        let parsed = read.and_then(|text| Document::parse(&shown, &text)).and_then(|document| {
-            Ok(TestFile { test: document.read("")?, document })
-        });
+        let parsed = read
+            .and_then(|text| Document::parse(&shown, &text))
+            .and_then(|document| Ok(TestFile { test: document.read("")?, document }));
         match parsed {
             Ok(file) if files.iter().any(|other| other.test.name == file.test.name) => {
                 let fact = format!("two tests are called `{}`", file.test.name);
@@ -254,9 +254,9 @@ async fn trial(
                 .detail(error)
                 .hint("write it as 2026-01-31T08:00:00Z")
         })?,
-        None => chrono::DateTime::from_timestamp_micros(SystemClock.now_us())
-            .unwrap_or_default()
-            .into(),
+        None => {
+            chrono::DateTime::from_timestamp_micros(SystemClock.now_us()).unwrap_or_default().into()
+        }
     };
     let mut params = sample_params(graph);
     for (name, value) in &test.params {

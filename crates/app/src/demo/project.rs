@@ -25,6 +25,8 @@ pub const FILES: &[(&str, &str)] = files![
     "pipelines/ingest.yaml",
     "pipelines/load.yaml",
     "pipelines/transform.yaml",
+    "tests/daily_figures.yaml",
+    "tests/french_orders.yaml",
 ];
 
 const STOCK_CONNECTION: &str = "connections/stock_api.yaml";

@@ -1,7 +1,7 @@
 //! The SQL of a profile: one query for facts per batch of columns, one for counted values.
 
 use super::{Column, ColumnProfile, Count, DISTINCT_EXACT_MAX, Lengths};
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType as ArrowType, Int64Type};
 use chrono::DateTime;
@@ -58,6 +58,10 @@ fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
+fn is_measured(column: &Column) -> bool {
+    matches!(family(&column.data_type), Family::Number | Family::Instant)
+}
+
 /// A number for each value: itself, or seconds since the epoch.
 fn as_number(column: &Column) -> String {
     let name = quoted(&column.name);
@@ -85,8 +89,9 @@ pub(crate) fn facts(relation: &str, columns: &[Column]) -> String {
             fact("min", format!("CAST(min({name}) AS VARCHAR)"));
             fact("max", format!("CAST(max({name}) AS VARCHAR)"));
         }
-        if matches!(family, Family::Number | Family::Instant) {
-            let number = as_number(column);
+        if is_measured(column) {
+            // A name of its own: to the engine `min(x)` and `min(cast(x))` are called the same.
+            let number = format!("_number{at}");
             fact("low", format!("min({number})"));
             fact("high", format!("max({number})"));
             fact("mean", format!("avg({number})"));
@@ -96,7 +101,10 @@ pub(crate) fn facts(relation: &str, columns: &[Column]) -> String {
             }
         }
         if family == Family::Text {
-            fact("blank", format!("count(*) FILTER (WHERE is_blank({name}) AND {name} IS NOT NULL)"));
+            fact(
+                "blank",
+                format!("count(*) FILTER (WHERE is_blank({name}) AND {name} IS NOT NULL)"),
+            );
             fact("shortest", format!("min(character_length({name}))"));
             fact("longest", format!("max(character_length({name}))"));
             fact("length", format!("avg(CAST(character_length({name}) AS DOUBLE))"));
@@ -105,10 +113,21 @@ pub(crate) fn facts(relation: &str, columns: &[Column]) -> String {
                 fact(&format!("as{number}"), format!("count({reading})"));
             }
             // A zero in front would be lost: codes and telephone numbers are no numbers.
-            fact("codes", format!("count(*) FILTER (WHERE {name} LIKE '0_%' AND {name} NOT LIKE '0.%' AND {name} NOT LIKE '0,%')"));
+            fact(
+                "codes",
+                format!(
+                    "count(*) FILTER (WHERE {name} LIKE '0_%' AND {name} NOT LIKE '0.%' AND {name} NOT LIKE '0,%')"
+                ),
+            );
         }
     }
-    let _ = write!(sql, "\nFROM {relation}");
+    let numbers: String = columns
+        .iter()
+        .enumerate()
+        .filter(|(_, column)| is_measured(column))
+        .map(|(at, column)| format!(", {} AS _number{at}", as_number(column)))
+        .collect();
+    let _ = write!(sql, "\nFROM (SELECT *{numbers} FROM {relation})");
     sql
 }
 
@@ -150,7 +169,8 @@ pub(crate) fn read_facts(facts: &Map<String, Value>, at: usize, column: &Column)
     }
     for (quantile, _) in QUANTILES {
         let Some(value) = number(quantile) else { continue };
-        let value = if is_instant { json!(instant(value, &column.data_type)) } else { json!(value) };
+        let value =
+            if is_instant { json!(instant(value, &column.data_type)) } else { json!(value) };
         profile.quantiles.insert((*quantile).to_owned(), value);
     }
     if let (Some(min), Some(mean), Some(max)) =
@@ -229,7 +249,8 @@ pub(crate) fn counts(
 /// The shape of a text: `A` for capitals in a row, `a` for small letters, `9` for each digit.
 fn pattern(name: &str) -> String {
     let mut shape = format!("left({name}, {CHARACTERS_MAX})");
-    for (letters, with) in [("\\p{Lu}+", "A"), ("[\\p{Ll}\\p{Lo}\\p{Lt}\\p{Lm}]+", "a"), ("\\d", "9")]
+    for (letters, with) in
+        [("\\p{Lu}+", "A"), ("[\\p{Ll}\\p{Lo}\\p{Lt}\\p{Lm}]+", "a"), ("\\d", "9")]
     {
         shape = format!("regexp_replace({shape}, '{letters}', '{with}', 'g')");
     }

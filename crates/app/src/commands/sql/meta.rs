@@ -94,9 +94,8 @@ impl Shell<'_> {
 
     fn functions(&self, word: &str) {
         let word = word.to_lowercase();
-        let fits = |name: &str, help: &str| {
-            name.contains(&word) || help.to_lowercase().contains(&word)
-        };
+        let fits =
+            |name: &str, help: &str| name.contains(&word) || help.to_lowercase().contains(&word);
         let mut own: Vec<_> = functions::all();
         own.retain(|function| fits(function.name, function.summary));
         let rows: Vec<Vec<String>> = own

@@ -64,8 +64,10 @@ pub(super) fn compare(
             places[at] = Some(row);
         }
     }
-    let mut missing: Vec<Row> =
-        (0..expected.len()).filter(|at| places[*at].is_none()).map(|at| expected[at].clone()).collect();
+    let mut missing: Vec<Row> = (0..expected.len())
+        .filter(|at| places[*at].is_none())
+        .map(|at| expected[at].clone())
+        .collect();
     let columns: BTreeSet<&String> = expected.iter().flat_map(Map::keys).collect();
     let shown = |row: &Row| -> Row {
         let is_shown = |name: &String| match columns.is_empty() {
@@ -167,7 +169,8 @@ fn same_instant(a: &str, b: &str) -> bool {
         let text = text.replace(' ', "T");
         let zoned = chrono::DateTime::parse_from_rfc3339(&text).map(|i| i.timestamp_micros());
         let plain = |format| {
-            chrono::NaiveDateTime::parse_from_str(&text, format).map(|i| i.and_utc().timestamp_micros())
+            chrono::NaiveDateTime::parse_from_str(&text, format)
+                .map(|i| i.and_utc().timestamp_micros())
         };
         zoned.or_else(|_| plain("%Y-%m-%dT%H:%M:%S%.f")).or_else(|_| plain("%Y-%m-%dT%H:%M")).ok()
     };
@@ -233,8 +236,7 @@ pub(super) fn text(difference: &Difference, output: Output) -> String {
     {
         line(Colour::Yellow, "the rows are right, their order is not".to_owned());
     }
-    let counts =
-        [difference.missing.len(), difference.unexpected.len(), difference.changed.len()];
+    let counts = [difference.missing.len(), difference.unexpected.len(), difference.changed.len()];
     if counts.iter().any(|count| *count > ROWS_SHOWN_MAX) {
         let [missing, unexpected, changed] = counts;
         line(

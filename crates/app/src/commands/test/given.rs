@@ -89,7 +89,7 @@ pub(super) async fn rows(
         match test.given.get(&node.id) {
             Some(Given::File(_)) if FILE_SOURCES.contains(&node.entry.name) => {}
             Some(given) => {
-                let as_texts = node.entry.name == "csv" && !has_types(graph, at);
+                let as_texts = matches!(node.entry.name, "csv" | "excel") && !has_types(graph, at);
                 let read = read(workbench, given, as_texts).await;
                 rows.insert(node.id.clone(), read.map_err(|problem| (problem, pointer))?);
             }
@@ -97,7 +97,8 @@ pub(super) async fn rows(
             None => {
                 let fact = format!("the test gives no rows for the source `{}`", node.id);
                 let problem = Problem::new(&codes::DOCUMENT_INVALID, fact);
-                let hint = format!("add `{}:` with a list of rows, or a file, to `given:`", node.id);
+                let hint =
+                    format!("add `{}:` with a list of rows, or a file, to `given:`", node.id);
                 return Err((problem.hint(hint), "/given".to_owned()));
             }
         }
@@ -109,9 +110,7 @@ pub(super) async fn rows(
 fn has_types(graph: &Graph, at: usize) -> bool {
     let id = &graph.nodes[at].id;
     let document = graph.pipeline.nodes.iter().find(|node| node.id == *id);
-    document.is_some_and(|node| {
-        node.with.get("types").is_some_and(|types| types != "text")
-    })
+    document.is_some_and(|node| node.with.get("types").is_some_and(|types| types != "text"))
 }
 
 /// Writes the rows of `tables:` into the lake of the test.
@@ -126,7 +125,7 @@ pub(super) async fn fill_tables(workbench: &Workbench, test: &Test) -> Result<()
                 .hint("give a row, or only types, as in `[{\"#types\": {id: integer}}]`")));
         }
         let node = Name::new("given").map_err(at)?;
-        let run = RunId::new(0).map_err(at)?;
+        let run = RunId::generate(0);
         let key = CommitKey {
             workspace: workbench.context.workspace.clone(),
             pipeline: test.name.clone(),
@@ -153,7 +152,8 @@ async fn read(workbench: &Workbench, given: &Given, as_texts: bool) -> Result<Ba
     match given {
         Given::Rows(rows) => {
             let rows = if as_texts { texts(rows) } else { with_types(rows) };
-            let lines: Vec<String> = rows.into_iter().map(|r| Value::Object(r).to_string()).collect();
+            let lines: Vec<String> =
+                rows.into_iter().map(|r| Value::Object(r).to_string()).collect();
             contracts::rows::read_batches(&lines.join("\n"))
         }
         Given::File(path) => {
@@ -198,7 +198,7 @@ fn with_types(rows: &[Row]) -> Vec<Row> {
     let columns: BTreeSet<&String> = values.iter().flat_map(|row| row.keys()).collect();
     for column in columns {
         let mut texts = values.iter().filter_map(|row| row.get(column)).filter(|v| !v.is_null());
-        let mut all = |looks: fn(&str) -> bool| {
+        let all = |looks: fn(&str) -> bool| {
             let mut count = 0;
             let fit = texts.clone().all(|value| {
                 count += 1;
