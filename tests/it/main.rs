@@ -1,8 +1,13 @@
 //! The integration tests: the program as people use it, on real files, databases and tables.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::print_stdout, reason = "figures and skipped tests are told to people")]
+
 mod boutique;
 mod crash;
 mod examples;
+mod explore;
+mod mistakes;
 mod program;
 mod real_data;
 mod runs;

@@ -108,7 +108,7 @@ pub fn append_error(
     let texts = [Some(column), value, Some(reason)];
     for (at, text) in texts.into_iter().enumerate() {
         if let Some(field) = item.field_builder::<StringViewBuilder>(at) {
-            field.append_option(text.map(|text| cut(text)));
+            field.append_option(text.map(cut));
         }
     }
     item.append(true);

@@ -116,15 +116,13 @@ impl Log {
 
 fn parse(path: &Path, bytes: &Bytes) -> Result<Vec<Value>> {
     let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    lines.map(|line| serde_json::from_slice(line)).collect::<std::result::Result<_, _>>().map_err(
-        |error| {
-            Problem::new(&codes::TABLE_CORRUPT, format!("`{path}` in a table's log is damaged"))
-                .arg("file", path)
-                .in_file(path)
-                .detail(error)
-                .hint("restore the file from a copy")
-        },
-    )
+    lines.map(serde_json::from_slice).collect::<std::result::Result<_, _>>().map_err(|error| {
+        Problem::new(&codes::TABLE_CORRUPT, format!("`{path}` in a table's log is damaged"))
+            .arg("file", path)
+            .in_file(path)
+            .detail(error)
+            .hint("restore the file from a copy")
+    })
 }
 
 fn corrupt(table: &TableName, path: &Path, detail: &str) -> Problem {

@@ -45,7 +45,7 @@ impl PlannedQuery {
             .apply_with_subqueries(|node| {
                 if let LogicalPlan::TableScan(scan) = node {
                     // A lake table has its zone as schema; an input has none, or `local`.
-                    if !scan.table_name.schema().is_some_and(|schema| schema != "local") {
+                    if scan.table_name.schema().is_none_or(|schema| schema == "local") {
                         *scans.entry(scan.table_name.table().to_owned()).or_default() += 1;
                     }
                 }

@@ -117,9 +117,9 @@ impl Pattern {
             return None;
         };
         let order = match (first, second, third) {
-            (Item::Year, Item::Month, Item::Day) => Order::YearFirst,
-            (Item::Day, Item::Month, Item::Year) => Order::DayFirst,
-            (Item::Month, Item::Day, Item::Year) => Order::MonthFirst,
+            (Item::Year, Item::Month, Item::Day) => Order::YearMonthDay,
+            (Item::Day, Item::Month, Item::Year) => Order::DayMonthYear,
+            (Item::Month, Item::Day, Item::Year) => Order::MonthDayYear,
             _ => return None,
         };
         (separator == again).then_some((DateShape { order, separator: *separator }, rest))

@@ -9,11 +9,11 @@ use crate::digits::{four_pairs, pair};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Order {
     /// `2026-01-31`
-    YearFirst,
+    YearMonthDay,
     /// `31/01/2026`
-    DayFirst,
+    DayMonthYear,
     /// `01/31/2026`
-    MonthFirst,
+    MonthDayYear,
 }
 
 /// A shape of dates: order and separator.
@@ -24,7 +24,7 @@ pub(crate) struct DateShape {
 }
 
 /// `2026-01-31`
-pub(crate) const ISO_DATE: DateShape = DateShape { order: Order::YearFirst, separator: b'-' };
+pub(crate) const ISO_DATE: DateShape = DateShape { order: Order::YearMonthDay, separator: b'-' };
 
 /// Length of a date in any of the shapes.
 pub(crate) const DATE_BYTES: usize = 10;
@@ -36,7 +36,7 @@ impl DateShape {
         let byte = |at: u32| (word >> (8 * at)) as u8;
         let low = word as u64;
         match self.order {
-            Order::YearFirst => {
+            Order::YearMonthDay => {
                 if byte(4) != self.separator || byte(7) != self.separator {
                     return None;
                 }
@@ -47,7 +47,7 @@ impl DateShape {
                 let [century, year, month, day] = four_pairs(year | (month << 32) | (day << 48))?;
                 day_number(century * 100 + year, month, day)
             }
-            Order::DayFirst | Order::MonthFirst => {
+            Order::DayMonthYear | Order::MonthDayYear => {
                 if byte(2) != self.separator || byte(5) != self.separator {
                     return None;
                 }
@@ -57,8 +57,11 @@ impl DateShape {
                 let year = (word >> 48) as u64 & 0xFFFF_FFFF;
                 let [first, second, century, year] =
                     four_pairs(first | (second << 16) | (year << 32))?;
-                let (day, month) =
-                    if self.order == Order::DayFirst { (first, second) } else { (second, first) };
+                let (day, month) = if self.order == Order::DayMonthYear {
+                    (first, second)
+                } else {
+                    (second, first)
+                };
                 day_number(century * 100 + year, month, day)
             }
         }
@@ -128,8 +131,8 @@ mod tests {
     use chrono::NaiveDate;
     use proptest::prelude::*;
 
-    const FRENCH: DateShape = DateShape { order: Order::DayFirst, separator: b'/' };
-    const AMERICAN: DateShape = DateShape { order: Order::MonthFirst, separator: b'/' };
+    const FRENCH: DateShape = DateShape { order: Order::DayMonthYear, separator: b'/' };
+    const AMERICAN: DateShape = DateShape { order: Order::MonthDayYear, separator: b'/' };
 
     fn slow(text: &str, format: &str) -> Option<i32> {
         let date = NaiveDate::parse_from_str(text, format).ok()?;

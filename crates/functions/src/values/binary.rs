@@ -99,7 +99,7 @@ fn read_base64(text: &[u8], bytes: &mut Vec<u8>) -> Option<()> {
         [digits @ .., b'=', b'='] | [digits @ .., b'='] => digits,
         _ => text,
     };
-    if unpadded.len() != text.len() && text.len() % 4 != 0 {
+    if unpadded.len() != text.len() && !text.len().is_multiple_of(4) {
         return None;
     }
     for group in unpadded.chunks(4) {
