@@ -116,7 +116,17 @@ fn the_boutique_arrives_to_the_row_and_to_the_cent() {
     shop.project.ok(&["run"]);
     let made = &shop.generated;
     assert_eq!(shop.records(), made.orders.rows);
-    shop.check_rejects(made.orders.broken.total());
+    let broken = &made.orders.broken;
+    shop.check_rejects(broken.total());
+    let by_node = shop.project.query(
+        "select _node as node, count(*) as n from quarantine.ingest group by _node order by _node",
+    );
+    let expected = [
+        ("order_drops", broken.cut_off + broken.too_long),
+        ("typed_orders", broken.impossible_date + broken.worded_quantity),
+        ("valid_orders", broken.negative_quantity + broken.unknown_product),
+    ];
+    assert_eq!(by_node, expected.map(|(node, n)| json!({"node": node, "n": n})));
     assert_eq!(shop.number("select count(*) from silver.orders"), made.orders.lines);
     assert_eq!(
         shop.number("select count(distinct order_id) from silver.orders"),
@@ -201,6 +211,9 @@ fn a_late_order_and_one_sent_again_change_their_days_of_the_boutique() {
     shop.project.ok(&["run"]);
 
     shop.check_rejects(rejects + 1);
+    let made = &shop.generated;
+    assert_eq!(shop.number("select count(*) from silver.products"), made.products, "not emptied");
+    assert_eq!(shop.number("select count(*) from silver.stock"), made.stock_items, "not emptied");
     assert_eq!(shop.number("select count(*) from silver.orders"), shop.generated.orders.lines + 1);
     let statuses = shop
         .project
@@ -243,5 +256,6 @@ fn the_demo_runs_twice() {
     }
     assert!(place.path().join("boutique/out/sales.xlsx").is_file());
     let second = demo();
+    assert!(second.contains("nothing to do"), "{second}");
     assert!(second.contains("what to type next"), "{second}");
 }

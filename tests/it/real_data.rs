@@ -66,6 +66,7 @@ fn a_the_record_shop_has_its_revenue_of_each_day() {
     let Some(open) = Open::new() else { return };
     open.pipeline("sales", CHINOOK);
     open.project.ok(&["run"]);
+    assert!(open.project.ok(&["run"]).contains("nothing to do"));
     // 412 invoices of 2 240 lines, on 354 days from 2021-01-01 to 2025-12-22.
     assert_eq!(open.count("bronze.invoices"), 412);
     assert_eq!(open.count("bronze.invoice_lines"), 2240);
@@ -212,6 +213,8 @@ fn load_both_deliveries(open: &Open) {
     for difference in ["`nom_de_la_commune` is new", "`nom_commune` is missing"] {
         assert!(message.contains(difference), "{message}");
     }
+    let hint = problem["hint"].as_str().unwrap();
+    assert!(hint.contains("select") && hint.contains("`schema`"), "{hint}");
     assert_eq!(open.count("bronze.postal_codes"), 39_192, "nothing of it is stored");
 
     open.pipeline("postal_codes", POSTAL_CODES_MAPPED);

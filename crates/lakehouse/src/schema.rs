@@ -213,8 +213,8 @@ pub(crate) fn reconcile(
     .arg("table", name)
     .arg("differences", differences)
     .hint(
-        "bring the columns into shape before the sink (select, cast), choose another \
-           `schema_policy`, or overwrite the table",
+        "bring the columns into shape before the sink (select, cast), set another `schema` \
+         policy in the sink (evolve, discard), or overwrite the table",
     ))
 }
 
