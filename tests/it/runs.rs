@@ -140,3 +140,22 @@ fn a_lost_journal_is_rebuilt_from_the_tables() {
     assert!(shop.ok(&["run"]).contains("nothing new"));
     assert_eq!(shop.value("select count(*) from bronze.orders"), 6);
 }
+
+#[test]
+fn an_overwrite_is_left_alone_when_its_own_source_has_nothing_new() {
+    let two = "affluent: 1\nkind: pipeline\nname: two\nnodes:\n  \
+        - {id: a, use: csv, with: {path: data/a*.csv}}\n  \
+        - {id: to_a, use: write_table, from: a, with: {table: bronze.a, mode: overwrite}}\n  \
+        - {id: b, use: csv, with: {path: data/b*.csv}}\n  \
+        - {id: to_b, use: write_table, from: b, with: {table: bronze.b, mode: overwrite}}\n";
+    let project = Project::new(&[
+        ("pipelines/two.yaml", two),
+        ("data/a1.csv", "n,m\n1,1\n"),
+        ("data/b1.csv", "n,m\n1,1\n2,2\n"),
+    ]);
+    project.ok(&["run"]);
+    project.write("data/a2.csv", "n,m\n7,7\n");
+    project.ok(&["run"]);
+    assert_eq!(project.query("select n from bronze.a"), [json!({"n": "7"})]);
+    assert_eq!(project.value("select count(*) from bronze.b"), 2);
+}

@@ -1,5 +1,6 @@
 //! Runs one pipeline: plans stages, shares streams out, routes rejects, commits exactly once.
 
+mod attempt;
 mod blocks;
 mod commit;
 pub mod compile;

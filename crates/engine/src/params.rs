@@ -33,9 +33,41 @@ pub(crate) fn fill_params(
                 .arg("parameter", name)
                 .hint(format!("give one, as in `--param {name}=…`")));
         };
+        check_type(name, &param.data_type, value)?;
         filled.insert(name.to_string(), value.clone());
     }
     Ok(filled)
+}
+
+/// A value of the wrong type is refused before anything is read or written.
+fn check_type(name: &Name, data_type: &DataType, value: &Value) -> Result<()> {
+    let text = match value {
+        Value::Null => return Ok(()),
+        Value::String(text) => text.trim().to_owned(),
+        other => other.to_string(),
+    };
+    let (fits, example) = match data_type {
+        DataType::Integer => (text.parse::<i64>().is_ok(), "42"),
+        DataType::Float | DataType::Decimal(_, _) => (text.parse::<f64>().is_ok(), "12.50"),
+        DataType::Boolean => (matches!(text.as_str(), "true" | "false"), "true"),
+        DataType::Date => (is_date(&text), "2026-01-31"),
+        DataType::Timestamp => {
+            let day = text.get(..10).unwrap_or_default();
+            (is_date(day), "2026-01-31T08:00:00Z")
+        }
+        _ => (true, ""),
+    };
+    if fits {
+        return Ok(());
+    }
+    let fact = format!("the parameter `{name}` is of type {data_type}, which `{text}` is not");
+    Err(Problem::new(&codes::SETTING_INVALID, fact)
+        .arg("parameter", name)
+        .hint(format!("write it as in `--param {name}={example}`")))
+}
+
+fn is_date(text: &str) -> bool {
+    chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok()
 }
 
 /// Values for planning alone: defaults, or nulls of the right type.

@@ -258,7 +258,7 @@ fn model_document(path: &Path, text: &str) -> Result<Value> {
     }))
 }
 
-/// Replaces `${env:…}` and `${secret:…}` in texts. `secrets` says whether the latter may stand here.
+/// Replaces `${env:…}` and `${secret:…}` in texts; `secrets` says whether the latter may be there.
 fn fill(
     value: &Value,
     variables: &dyn Variables,
@@ -299,9 +299,18 @@ fn fill_text(text: &str, variables: &dyn Variables, secrets: bool) -> Result<Str
         };
         let Some(value) = value else {
             let fact = format!("`${{{reference}}}` has no value");
+            let hint = match reference.split_once(':') {
+                Some(("env", name)) => format!("set the environment variable `{name}`"),
+                Some(("secret", name)) if secrets => format!(
+                    "write it into the file `.affluent/secrets/{name}`, or set the environment \
+                     variable `AFFLUENT_SECRET_{}`",
+                    name.to_uppercase()
+                ),
+                _ => "write `${secret:NAME}` in a connection, or `${env:NAME}`".to_owned(),
+            };
             return Err(Problem::new(&codes::SECRET_MISSING, fact)
                 .arg("reference", reference)
-                .hint("set the environment variable, or put the secret into `.affluent/secrets`"));
+                .hint(hint));
         };
         filled.push_str(&rest[..start]);
         filled.push_str(&value);

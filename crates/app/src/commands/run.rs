@@ -51,7 +51,7 @@ pub struct Arguments {
 fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
-        None => Err(format!("`{text}` is not NAME=VALUE")),
+        None => Err(format!("`{text}` has no value; write `{text}=VALUE`")),
     }
 }
 
@@ -108,7 +108,7 @@ pub(crate) async fn execute(session: &Session, arguments: Arguments) -> Outcome 
             }
         }
     }
-    report(session, &all, started);
+    report(session, &all, !problems.is_empty(), started);
     if problems.is_empty() { Ok(ExitCode::Done) } else { Err(problems) }
 }
 
@@ -177,7 +177,7 @@ fn repeat(arguments: &Arguments) -> Result<Option<Repeat>> {
     })
 }
 
-fn report(session: &Session, summaries: &[(Name, RunSummary)], started: Instant) {
+fn report(session: &Session, summaries: &[(Name, RunSummary)], failed: bool, started: Instant) {
     let output = session.output;
     let mut rows = Vec::new();
     for (pipeline, summary) in summaries {
@@ -206,17 +206,27 @@ fn report(session: &Session, summaries: &[(Name, RunSummary)], started: Instant)
         output.line("");
         output.raw_for_people(&table(&["sink", "target", "rows", "commit", ""], &rows));
     }
-    let rejects: u64 = summaries
-        .iter()
-        .flat_map(|(_, summary)| &summary.nodes)
-        .map(|(_, report)| report.rejects)
-        .sum();
-    if rejects > 0 {
-        let text = format!("{} rows were rejected", group_digits(rejects));
-        output.line(format!(
-            "{}; see why: affluent query \"select _node, _errors, _record from quarantine.…\"",
-            output.paint(Colour::Magenta, &text)
-        ));
+    for (pipeline, summary) in summaries {
+        let rejects: u64 = summary.nodes.iter().map(|(_, report)| report.rejects).sum();
+        if rejects == 0 {
+            continue;
+        }
+        let count = if rejects == 1 {
+            "1 row was".to_owned()
+        } else {
+            format!("{} rows were", group_digits(rejects))
+        };
+        let text = output.paint(Colour::Magenta, &format!("{count} rejected"));
+        let table = format!("quarantine.{pipeline}");
+        match rows.iter().any(|row| row[1] == table) {
+            true => output.line(format!(
+                "{text}; see why: affluent query \"select _node, _row, _errors from {table}\""
+            )),
+            false => output.line(text),
+        }
+    }
+    if summaries.is_empty() && failed {
+        return;
     }
     let elapsed = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let runs = match summaries.len() {
@@ -228,12 +238,16 @@ fn report(session: &Session, summaries: &[(Name, RunSummary)], started: Instant)
 }
 
 fn as_json(pipeline: &Name, summary: &RunSummary) -> Value {
+    let nodes = summary.nodes.iter();
+    let nodes = nodes.map(|(node, report)| json!({"node": node, "report": report}));
+    let commits = summary.commits.iter();
+    let commits = commits.map(|(node, commit)| json!({"node": node, "commit": commit}));
     json!({
         "pipeline": pipeline,
         "run": summary.run,
         "resumed": summary.resumed,
-        "nodes": summary.nodes.iter().map(|(node, report)| json!({"node": node, "report": report})).collect::<Vec<_>>(),
-        "commits": summary.commits.iter().map(|(node, commit)| json!({"node": node, "commit": commit})).collect::<Vec<_>>(),
+        "nodes": nodes.collect::<Vec<_>>(),
+        "commits": commits.collect::<Vec<_>>(),
         "problems": summary.problems.iter().map(Problem::to_stored).collect::<Vec<_>>(),
     })
 }

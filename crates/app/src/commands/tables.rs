@@ -66,7 +66,10 @@ async fn list(output: Output, workbench: &Workbench) -> Result<()> {
 }
 
 fn as_json(info: &TableInfo) -> serde_json::Value {
-    let column = |field: &arrow::datatypes::FieldRef| json!({"name": field.name(), "type": from_field(field).to_string()});
+    let column = |field: &arrow::datatypes::FieldRef| {
+        let data_type = from_field(field).to_string();
+        json!({"name": field.name(), "type": data_type})
+    };
     json!({
         "table": info.name, "version": info.version, "rows": info.rows, "bytes": info.bytes,
         "files": info.files, "partition_by": info.partition_by, "constraints": info.constraints,
