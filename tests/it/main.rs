@@ -5,6 +5,7 @@
 
 mod boutique;
 mod crash;
+mod docs;
 mod examples;
 mod explore;
 mod mistakes;

@@ -6,6 +6,7 @@ use arrow::array::RecordBatch;
 use arrow::util::display::FormatOptions;
 use arrow::util::pretty::pretty_format_batches_with_options;
 use clap::ValueEnum;
+use contracts::table::TableStore;
 use contracts::{
     Batches, Build, PlanInput, PlanRequest, Planned, ReadRequest, Reject, RejectSink, Sql, Step,
 };
@@ -101,8 +102,32 @@ pub(crate) async fn prepare(workbench: &Workbench, text: &str) -> Result<Prepare
         table_bytes: 0,
         partitions: workbench.context.threads,
     };
-    let planned = workbench.query.plan(request).await?;
+    let planned = match workbench.query.plan(request).await {
+        Ok(planned) => planned,
+        Err(problem) => return Err(with_near_table(workbench, problem).await),
+    };
     Ok(Prepared { planned, files, unread })
+}
+
+/// A table that is not there, with the one that was probably meant.
+async fn with_near_table(workbench: &Workbench, problem: Problem) -> Problem {
+    let name = problem.arguments().get("table").cloned();
+    let (true, Some(name)) = (problem.is(&codes::TABLE_NOT_FOUND), name) else { return problem };
+    let tables = workbench.lake.list().await.unwrap_or_default();
+    let full: Vec<String> = tables.iter().map(ToString::to_string).collect();
+    // The table is there; it is the version that is not.
+    if full.contains(&name) {
+        return problem;
+    }
+    let in_zone = tables.iter().find(|table| table.table.as_str() == name).map(ToString::to_string);
+    let near = stdx::text::nearest(&name, full.iter().map(String::as_str)).map(str::to_owned);
+    match in_zone.or(near) {
+        Some(near) => problem.hint(format!("did you mean `{near}`?")),
+        None => problem.hint(
+            "tables are `zone.table`, and `affluent tables` lists them; files stand in single \
+             quotes, as in `'data/orders.csv'`",
+        ),
+    }
 }
 
 /// Runs the query.
@@ -131,6 +156,12 @@ async fn open(workbench: &Workbench, name: &str, unread: &Arc<Unread>) -> Result
         let here = std::env::current_dir().unwrap_or_default();
         here.join(name).to_string_lossy().into_owned()
     };
+    if Path::new(&path).is_dir() {
+        let fact = format!("`{name}` is a folder");
+        let all = format!("{}/*.csv", name.trim_end_matches('/'));
+        return Err(Problem::new(&codes::COMMAND_INVALID, fact)
+            .hint(format!("name a file, or all of them, as in `'{all}'`")));
+    }
     let module = module_of(name, &path)?;
     let mut settings = Map::new();
     settings.insert("path".to_owned(), json!(path));

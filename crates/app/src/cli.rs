@@ -88,6 +88,9 @@ pub enum Command {
     Modules(commands::modules::Arguments),
     /// Print JSON Schemas, for editors
     Schema(commands::schema::Arguments),
+    /// Write the reference pages
+    #[command(hide = true)]
+    Docs(commands::docs::Arguments),
     /// Print completions for a shell
     Completions(commands::completions::Arguments),
 }

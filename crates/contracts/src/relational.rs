@@ -189,6 +189,11 @@ impl NamedInput {
             let known: Vec<&str> = self.columns().collect();
             let hint = match stdx::text::nearest(name, known.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
+                None if known.contains(&"column_1") => format!(
+                    "columns are {}: no header was found in the file, so mind its settings \
+                     `delimiter`, `header` and `columns`",
+                    known.join(", ")
+                ),
                 None => format!("columns are {}", known.join(", ")),
             };
             Problem::new(&codes::COLUMN_UNKNOWN, format!("`{}` has no column `{name}`", self.name))

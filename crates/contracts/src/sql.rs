@@ -359,9 +359,10 @@ fn syntax(text: &str, error: &ParserError) -> Problem {
         ParserError::RecursionLimitExceeded => "the query is nested too deeply",
     };
     let shown = stdx::text::truncate(text.trim(), 200);
-    Problem::new(&codes::SQL_SYNTAX, format!("`{shown}` is not valid SQL"))
-        .detail(detail)
-        .hint("names with capitals or spaces need double quotes, texts single ones")
+    Problem::new(&codes::SQL_SYNTAX, format!("`{shown}` is not valid SQL")).detail(detail).hint(
+        "look at the words before that place: is a FROM, a comma or a bracket missing? names \
+             with capitals or spaces need double quotes, texts single ones",
+    )
 }
 
 #[derive(Default)]

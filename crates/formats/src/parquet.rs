@@ -305,7 +305,14 @@ impl Group {
 fn damaged(file: &InputFile, error: impl std::fmt::Display) -> Problem {
     let is_encrypted =
         File::open(&file.path).is_ok_and(|mut file| footer::names_encryption(&mut file));
-    if is_encrypted { encrypted(&file.name) } else { corrupt(&file.name, error) }
+    if is_encrypted {
+        return encrypted(&file.name);
+    }
+    let problem = corrupt(&file.name, error);
+    match crate::probe::other_than(file, crate::probe::Format::Parquet) {
+        Some(hint) => problem.hint(hint),
+        None => problem,
+    }
 }
 
 fn corrupt(name: &str, detail: impl std::fmt::Display) -> Problem {

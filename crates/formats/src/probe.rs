@@ -53,6 +53,24 @@ pub fn by_content(file: &InputFile) -> Result<Format> {
     Ok(by_text(&text, &member.file.name))
 }
 
+/// Advice when a file that should have been `wanted` seems to be of another format.
+pub(crate) fn other_than(file: &InputFile, wanted: Format) -> Option<String> {
+    let head = head_of_disk(file).ok()?;
+    // Damaged files of the wanted format have bytes that no text has.
+    if head.is_empty() || head.contains(&0) {
+        return None;
+    }
+    let (name, module) = match by_content(file).ok()? {
+        found if found == wanted => return None,
+        Format::Csv => ("text with delimiters", "csv"),
+        Format::Json => ("JSON", "json"),
+        Format::Parquet => ("Parquet", "parquet"),
+        Format::Excel => ("a workbook", "excel"),
+        Format::Xml => ("XML", "xml"),
+    };
+    Some(format!("the file looks like {name}: write `use: {module}`"))
+}
+
 fn by_text(text: &[u8], name: &str) -> Format {
     let text = text.trim_ascii_start();
     let name = name.to_lowercase();

@@ -1,7 +1,9 @@
 //! Documents: YAML text with the position of every value kept.
 
 use crate::codes;
+use crate::name::{Name, TableName};
 use crate::problem::{Problem, Result};
+use crate::types::DataType;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
@@ -25,12 +27,7 @@ impl Document {
         let options = serde_saphyr::options! { strict_booleans: true };
         let tree: Spanned<Tree> =
             serde_saphyr::from_str_with_options(text, options).map_err(|error| {
-                let problem =
-                    Problem::new(&codes::DOCUMENT_SYNTAX, format!("`{file}` is not readable YAML"))
-                        .arg("file", file)
-                        .detail(error.without_snippet())
-                        .hint("mind the indentation, and quote texts that contain `: ` or `#`")
-                        .in_file(file);
+                let problem = unreadable(file, &error.without_snippet().to_string());
                 match error.location() {
                     Some(place) => problem.at(place.line(), place.column()),
                     None => problem,
@@ -76,6 +73,31 @@ impl Document {
     }
 }
 
+/// What the parser says, as a person would.
+fn unreadable(file: &str, said: &str) -> Problem {
+    // The place is told by itself.
+    let said = said.rfind(" at line ").map_or(said, |cut| &said[..cut]);
+    let repeated = said.strip_prefix("duplicate mapping key: ");
+    let repeated = repeated.map(|key| key.split(',').next().unwrap_or(key));
+    let problem = match repeated {
+        Some(key) => {
+            Problem::new(&codes::DOCUMENT_SYNTAX, format!("the setting `{key}` stands twice here"))
+        }
+        None => Problem::new(&codes::DOCUMENT_SYNTAX, format!("`{file}` is not readable YAML"))
+            .detail(said),
+    };
+    let hint = if repeated.is_some() {
+        "keep one of them"
+    } else if said.contains("tab") {
+        "replace the tab by spaces: YAML is indented with spaces only"
+    } else if said.contains("unexpected character") {
+        "put the text between quotes, as in `format: \"%d/%m/%Y\"`"
+    } else {
+        "mind the indentation, and quote texts that contain `: ` or `#`"
+    };
+    problem.arg("file", file).hint(hint).in_file(file)
+}
+
 /// Reads a plain value as a `T`. The problem comes with the JSON pointer of the offending part.
 pub fn read_value<T: DeserializeOwned>(value: &Value) -> Result<T, (String, Problem)> {
     serde_path_to_error::deserialize(value).map_err(|error| {
@@ -118,12 +140,58 @@ fn invalid(path: &str, message: &str) -> Problem {
         let problem = problem(format!("`{unknown}` is not one of the choices for `{setting}`"));
         return problem.hint(format!("choose {}", known.join(", ")));
     }
-    let fact = if setting.is_empty() {
-        message.to_owned()
-    } else {
-        format!("the setting `{setting}` is wrong: {message}")
+    let fact = match (wrong_type(message), setting.is_empty()) {
+        (Some(fact), true) => fact,
+        (Some(fact), false) => format!("the setting `{setting}` {fact}"),
+        (None, true) => message.to_owned(),
+        (None, false) => format!("the setting `{setting}` is wrong: {message}"),
     };
-    problem(fact)
+    match hint(message, quoted.first().copied().unwrap_or_default()) {
+        Some(hint) => problem(fact).hint(hint),
+        None => problem(fact),
+    }
+}
+
+/// `invalid type: string "many", expected u64` as a person would say it.
+fn wrong_type(message: &str) -> Option<String> {
+    let (got, expected) = message.strip_prefix("invalid type: ")?.split_once(", expected ")?;
+    let expected = match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
+        "i8" | "i16" | "i32" | "i64" => "a whole number",
+        "f32" | "f64" => "a number",
+        "a boolean" => "true or false",
+        "a string" => "a text",
+        "a sequence" => "a list, as in `[a, b]`",
+        "a map" => "settings, as in `{name: value}`",
+        other => other,
+    };
+    let got = got.replace("string ", "the text ").replace("integer ", "the number ");
+    let got = got.replace("floating point ", "the number ").replace("boolean ", "");
+    let got = match got.as_str() {
+        "sequence" => "a list",
+        "map" => "settings",
+        "null" | "unit value" => "nothing",
+        other => other,
+    };
+    Some(format!("takes {}, not {}", expected, got.replace('"', "`")))
+}
+
+/// What to do about a value that one of our own types has refused. Its problem has come through
+/// serde as a sentence; the hint is asked for again.
+fn hint(message: &str, value: &str) -> Option<String> {
+    let refused = if message.contains("is not a valid name") {
+        Name::new(value).err()
+    } else if message.contains("is not a table name") {
+        TableName::parse(value).err()
+    } else if message.contains("is not a type") {
+        DataType::parse(value).err()
+    } else {
+        None
+    };
+    if let Some(problem) = refused {
+        return problem.hint_text().map(str::to_owned);
+    }
+    message.contains("of the format, not").then(|| "use a newer affluent".to_owned())
 }
 
 fn stdx_nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {

@@ -69,7 +69,7 @@ fn schema_problem(error: &SchemaError) -> Problem {
             let known: Vec<&str> = valid_fields.iter().map(|column| column.name.as_str()).collect();
             let hint = match stdx::text::nearest(&field.name, known.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => format!("columns are {}", known.join(", ")),
+                None => format!("columns are {}; texts stand in single quotes", known.join(", ")),
             };
             Problem::new(&codes::COLUMN_UNKNOWN, format!("there is no column `{}`", field.name))
                 .arg("column", &field.name)
@@ -106,6 +106,13 @@ fn plan_problem(detail: &str) -> Problem {
             Some(near) => problem.hint(format!("did you mean `{near}`?")),
             None => problem,
         };
+    }
+    if detail.contains("must appear in the GROUP BY clause") {
+        let column = detail.split('"').nth(1).unwrap_or_default();
+        let column = column.rsplit('.').next().unwrap_or(column);
+        return invalid(&format!("`{column}` is neither grouped by nor put together"))
+            .arg("column", column)
+            .hint(format!("add `{column}` to GROUP BY, or write min({column}), max({column}) …"));
     }
     invalid("the query cannot be planned").detail(first_line(detail))
 }

@@ -1,19 +1,25 @@
 //! Small things with text that messages need.
 
-/// Levenshtein distance between two short words, counted in characters.
+/// How many slips lie between two short words: a character too many, too few, another one, or two
+/// neighbours swapped.
 fn distance(left: &str, right: &str) -> usize {
+    let left: Vec<char> = left.chars().collect();
     let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, l) in left.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, r) in right.iter().enumerate() {
-            let replaced = diagonal + usize::from(l != *r);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+    let mut rows: Vec<Vec<usize>> = vec![(0..=right.len()).collect()];
+    for i in 0..left.len() {
+        let mut row = vec![i + 1];
+        for j in 0..right.len() {
+            let replaced = rows[i][j] + usize::from(left[i] != right[j]);
+            let mut slips = replaced.min(row[j] + 1).min(rows[i][j + 1] + 1);
+            let is_swap = i > 0 && j > 0 && left[i] == right[j - 1] && left[i - 1] == right[j];
+            if is_swap {
+                slips = slips.min(rows[i - 1][j - 1] + 1);
+            }
+            row.push(slips);
         }
+        rows.push(row);
     }
-    row[right.len()]
+    rows[left.len()][right.len()]
 }
 
 /// The candidate that `word` was probably meant to be, if one is near enough.

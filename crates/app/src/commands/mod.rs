@@ -3,6 +3,7 @@
 pub mod check;
 pub mod completions;
 pub mod demo;
+pub mod docs;
 pub mod explain;
 pub mod init;
 pub mod lineage;
@@ -64,6 +65,7 @@ pub async fn execute(cli: Cli) -> ExitCode {
         Command::Run(arguments) => run::execute(&session, arguments).await,
         Command::Check(arguments) => check::execute(&session, arguments).await,
         Command::Completions(arguments) => completions::execute(&session, arguments).await,
+        Command::Docs(arguments) => docs::execute(&session, arguments).await,
         Command::Demo(arguments) => demo::execute(&session, arguments).await,
         Command::Init(arguments) => init::execute(&session, arguments).await,
         Command::Preview(arguments) => preview::execute(&session, arguments).await,

@@ -69,10 +69,10 @@ impl Database {
         if !self.file.exists() {
             return Err(Problem::new(
                 &codes::FILE_NOT_FOUND,
-                format!("there is no database `{}`", self.label),
+                format!("`{}` has no database file `{}`", self.label, self.file.display()),
             )
             .arg("path", self.file.display())
-            .hint("paths start at the project folder"));
+            .hint("check the path; it starts at the project's folder"));
         }
         self.open(OpenFlags::SQLITE_OPEN_READ_ONLY)
     }

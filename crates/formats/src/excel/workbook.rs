@@ -353,11 +353,14 @@ pub(super) fn damaged(file: &InputFile, error: &ZipError) -> Problem {
     if let ZipError::UnsupportedArchive(ZipError::PASSWORD_REQUIRED) = error {
         return super::protected(file);
     }
+    let hint = crate::probe::other_than(file, crate::probe::Format::Excel);
     Problem::new(&codes::FILE_CORRUPT, format!("`{}` is not a readable workbook", file.name))
         .arg("file", &file.name)
         .in_file(&file.name)
         .detail(error)
-        .hint("the file is damaged or was not copied whole: fetch it again")
+        .hint(hint.unwrap_or_else(|| {
+            "the file is damaged or was not copied whole: fetch it again".to_owned()
+        }))
 }
 
 fn not_a_workbook(file: &InputFile) -> Problem {

@@ -253,9 +253,14 @@ impl Collector<'_> {
         self.text(column, &below)?;
         if let Err(error) = regex::Regex::new(pattern) {
             let fact = format!("`{pattern}` is not a regular expression");
-            return Err(invalid(&self.setting(&below), fact)
-                .detail(error)
-                .hint("look-around and back-references do not exist here"));
+            let said = error.to_string();
+            // The parser draws the place over several lines; its last one says what is wrong.
+            let said = said.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            let hint = match said.contains("look-around") || said.contains("backreferences") {
+                true => "look-around and back-references do not exist here",
+                false => "brackets come in pairs; a sign that means itself has `\\` before it",
+            };
+            return Err(invalid(&self.setting(&below), fact).detail(said).hint(hint));
         }
         let failed = expr!("NOT regex_matches({}, {})", Ident(column), Text(pattern))?;
         let reason = format!("does not match `{pattern}`");
