@@ -30,15 +30,15 @@ const SINKS: &[&str] = &["bronze.rows", "silver.rows", "quarantine.golden"];
 static PROJECTS: AtomicUsize = AtomicUsize::new(0);
 
 /// A project on the golden pipeline and its table in the shared server.
-struct Golden<'a> {
-    project: Project,
+pub(crate) struct Golden<'a> {
+    pub(crate) project: Project,
     postgres: &'a Postgres,
     table: String,
 }
 
 /// What is compared: rows of every sink, commits per node, rows of the ledger.
 #[derive(Debug, PartialEq)]
-struct State {
+pub(crate) struct State {
     sinks: BTreeMap<String, Vec<String>>,
     commits: BTreeMap<String, Vec<String>>,
     ledger: String,
@@ -59,7 +59,7 @@ fn file(from: usize, to: usize) -> String {
 }
 
 impl<'a> Golden<'a> {
-    fn new(postgres: &'a Postgres) -> Self {
+    pub(crate) fn new(postgres: &'a Postgres) -> Self {
         let number = PROJECTS.fetch_add(1, Ordering::Relaxed);
         let table = format!("golden_{number}");
         let connection = format!(
@@ -82,7 +82,7 @@ impl<'a> Golden<'a> {
     }
 
     /// A second delivery: a new file with old and new rows.
-    fn deliver(&self) {
+    pub(crate) fn deliver(&self) {
         self.project.write("data/c.csv", file(80, 120));
     }
 
@@ -96,7 +96,7 @@ impl<'a> Golden<'a> {
         }
     }
 
-    fn state(&self) -> State {
+    pub(crate) fn state(&self) -> State {
         let mut sinks = BTreeMap::new();
         let mut commits = BTreeMap::new();
         for sink in SINKS {
@@ -128,7 +128,7 @@ impl<'a> Golden<'a> {
     }
 
     /// After recovery: same rows, one commit per key, nothing left over, nothing locked.
-    fn assert_like(&self, expected: &State, story: &str) {
+    pub(crate) fn assert_like(&self, expected: &State, story: &str) {
         assert_eq!(self.state(), *expected, "{story}");
         let again = self.project.ok(&["run"]);
         assert!(again.contains("nothing new"), "{story}: {again}");

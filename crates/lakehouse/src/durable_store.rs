@@ -200,7 +200,10 @@ impl Target {
 
     fn create_folder(&self) -> io::Result<()> {
         let Some(folder) = self.path.parent() else { return Ok(()) };
-        if self.durable { durable::create_dir_all(folder) } else { fs::create_dir_all(folder) }
+        // Only the staging folder itself may be lost: the table that it lies in is there to stay.
+        let lasting = folder.ancestors().find(|dir| !dir.iter().any(|part| part == STAGING));
+        durable::create_dir_all(lasting.unwrap_or(folder))?;
+        if self.durable { Ok(()) } else { fs::create_dir_all(folder) }
     }
 
     fn create(&self) -> Result<(File, PathBuf)> {
