@@ -78,3 +78,17 @@ fn every_page_of_the_reference_is_in_the_book() {
         pages.keys().filter(|path| !summary.contains(&format!("(reference/{path})"))).collect();
     assert!(missing.is_empty(), "SUMMARY.md does not name {missing:?}");
 }
+
+#[test]
+fn every_command_shows_an_example() {
+    let project = Project::new(&[]);
+    let listed = project.ok(&["--help"]);
+    let (_, listed) = listed.split_once("Commands:\n").unwrap();
+    let names = listed.lines().take_while(|line| !line.is_empty());
+    let names: Vec<&str> = names.filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(names.len() > 15, "{names:?}");
+    for name in names.into_iter().filter(|name| *name != "help") {
+        let help = project.ok(&[name, "--help"]);
+        assert!(help.contains(&format!("\n  affluent {name}")), "{name}: {help}");
+    }
+}

@@ -7,11 +7,13 @@ use clap::Args;
 use engine::outline;
 use std::collections::BTreeSet;
 
-/// Example:
-///
-///   affluent check
+const EXAMPLES: &str = "\
+Example:\n\
+\x20 affluent check";
+
+/// Arguments of `affluent check`.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {}
 
 pub(crate) async fn execute(session: &Session, _: Arguments) -> Outcome {

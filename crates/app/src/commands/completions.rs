@@ -6,11 +6,13 @@ use crate::output::ExitCode;
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
-/// Example:
-///
-///   affluent completions bash > /etc/bash_completion.d/affluent
+const EXAMPLES: &str = "\
+Example:\n\
+\x20 affluent completions bash > /etc/bash_completion.d/affluent";
+
+/// Arguments of `affluent completions`.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// The shell
     #[arg(value_enum)]

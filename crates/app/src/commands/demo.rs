@@ -10,13 +10,15 @@ use model::{Problem, Result};
 use std::path::{Path, PathBuf};
 use stdx::text::group_digits;
 
-/// Examples:
-///
-///   affluent demo
-///   affluent demo my_shop --scale 10
-///   affluent demo --serve             only the stock service, for runs of your own
+const EXAMPLES: &str = "\
+Examples:\n\
+\x20 affluent demo\n\
+\x20 affluent demo my_shop --scale 10\n\
+\x20 affluent demo --serve             only the stock service, for runs of your own";
+
+/// Arguments of `affluent demo`.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// Folder of the project; made when it is not there
     #[arg(default_value = "boutique", value_name = "DIR")]

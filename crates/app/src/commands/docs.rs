@@ -13,11 +13,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Example:
-///
-///   affluent docs generate docs/src/reference
+const EXAMPLES: &str = "\
+Example:\n\
+\x20 affluent docs generate docs/src/reference";
+
+/// Arguments of `affluent docs`.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// `generate`
     #[arg(value_parser = ["generate"])]

@@ -7,12 +7,14 @@ use engine::outline;
 use model::Problem;
 use serde_json::json;
 
-/// Examples:
-///
-///   affluent explain sales
-///   affluent explain sales.daily
+const EXAMPLES: &str = "\
+Examples:\n\
+\x20 affluent explain sales\n\
+\x20 affluent explain sales.daily";
+
+/// Arguments of `affluent explain`.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// A pipeline, or `pipeline.node`
     pub target: String,

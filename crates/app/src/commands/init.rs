@@ -9,12 +9,14 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Examples:
-///
-///   affluent init my_project
-///   affluent init my_shop --example boutique
+const EXAMPLES: &str = "\
+Examples:\n\
+\x20 affluent init my_project\n\
+\x20 affluent init my_shop --example boutique";
+
+/// Arguments of `affluent init`.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// Folder of the project; made when it is not there
     pub dir: PathBuf,

@@ -8,13 +8,15 @@ use model::{Problem, TableName, codes};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Examples:
-///
-///   affluent lineage gold.sales_daily_metrics
-///   affluent lineage gold.sales_daily_metrics.revenue
-///   affluent lineage gold.sales_daily_metrics --format mermaid
+const EXAMPLES: &str = "\
+Examples:\n\
+\x20 affluent lineage gold.sales_daily_metrics\n\
+\x20 affluent lineage gold.sales_daily_metrics.revenue\n\
+\x20 affluent lineage gold.sales_daily_metrics --format mermaid";
+
+/// Arguments of `affluent lineage`.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// `zone.table` or `zone.table.column`
     pub target: String,

@@ -10,13 +10,15 @@ use model::{Problem, codes};
 use std::time::Duration;
 use stdx::text::group_digits;
 
-/// Examples:
-///
-///   affluent logs                         the newest run
-///   affluent logs 01J9ZK…                 one run
-///   affluent logs -f                      the newest run, as it goes on
+const EXAMPLES: &str = "\
+Examples:\n\
+\x20 affluent logs                         the newest run\n\
+\x20 affluent logs 01J9ZK…                 one run\n\
+\x20 affluent logs -f                      the newest run, as it goes on";
+
+/// Arguments of `affluent logs`.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// Id of the run, or a pipeline for its newest run
     pub run: Option<String>,

@@ -7,13 +7,15 @@ use contracts::table::{Maintenance, TableStore};
 use model::{Problem, TableName, codes};
 use serde_json::json;
 
-/// Examples:
-///
-///   affluent maintain silver.orders --optimize
-///   affluent maintain silver.orders --vacuum --dry-run
-///   affluent maintain --optimize --vacuum          every table
+const EXAMPLES: &str = "\
+Examples:\n\
+\x20 affluent maintain silver.orders --optimize\n\
+\x20 affluent maintain silver.orders --vacuum --dry-run\n\
+\x20 affluent maintain --optimize --vacuum          every table";
+
+/// Arguments of `affluent maintain`.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// Table, as `zone.table`; all when none is named
     pub table: Option<String>,

@@ -7,13 +7,15 @@ use clap::Args;
 use contracts::Entry;
 use serde_json::{Value, json};
 
-/// Examples:
-///
-///   affluent modules
-///   affluent modules list source
-///   affluent modules show csv
+const EXAMPLES: &str = "\
+Examples:\n\
+\x20 affluent modules\n\
+\x20 affluent modules list source\n\
+\x20 affluent modules show csv";
+
+/// Arguments of `affluent modules`.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// `list` or `show`
     #[arg(default_value = "list")]

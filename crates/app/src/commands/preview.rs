@@ -5,7 +5,7 @@ use crate::ad_hoc::{self, Format};
 use crate::output::{Colour, ExitCode};
 use clap::Args;
 use contracts::source::Sample;
-use engine::run::sample_params;
+use engine::params::sample_params;
 use engine::trial::Trial;
 use model::pipeline::REJECTS;
 use model::{Name, Problem, codes};
@@ -18,12 +18,14 @@ const SAMPLE_ROWS: u64 = 50_000;
 /// Bytes that are read of each source.
 const SAMPLE_BYTES: u64 = 32 << 20;
 
-/// Examples:
-///
-///   affluent preview sales.typed
-///   affluent preview sales.typed.rejects --rows 50
+const EXAMPLES: &str = "\
+Examples:\n\
+\x20 affluent preview sales.typed\n\
+\x20 affluent preview sales.typed.rejects --rows 50";
+
+/// Arguments of `affluent preview`.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// `pipeline.node` or `pipeline.node.port`
     pub target: String,

@@ -19,13 +19,15 @@ const COLUMNS_PER_QUERY: usize = 12;
 /// Different values up to which they are counted one by one; beyond, the number is an estimate.
 const DISTINCT_EXACT_MAX: u64 = 200_000;
 
-/// Examples:
-///
-///   affluent profile silver.orders
-///   affluent profile silver.orders@v3 --column amount --column status
-///   affluent profile data/orders.csv --top 20
+const EXAMPLES: &str = "\
+Examples:\n\
+\x20 affluent profile silver.orders\n\
+\x20 affluent profile silver.orders@v3 --column amount --column status\n\
+\x20 affluent profile data/orders.csv --top 20";
+
+/// Arguments of `affluent profile`.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// A lake table as `zone.table`, also `zone.table@v3`, or a file: csv, json, parquet, xlsx
     #[arg(value_name = "TABLE|FILE")]

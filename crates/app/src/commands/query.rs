@@ -6,13 +6,15 @@ use crate::output::ExitCode;
 use clap::Args;
 use std::path::PathBuf;
 
-/// Examples:
-///
-///   affluent query "select * from gold.daily order by day desc limit 10"
-///   affluent query "select count(*) from 'data/orders-*.csv'"
-///   affluent query "select * from gold.daily@v12" --format csv --out daily.csv
+const EXAMPLES: &str = "\
+Examples:\n\
+\x20 affluent query \"select * from gold.daily order by day desc limit 10\"\n\
+\x20 affluent query \"select count(*) from 'data/orders-*.csv'\"\n\
+\x20 affluent query \"select * from gold.daily@v12\" --format csv --out daily.csv";
+
+/// Arguments of `affluent query`.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// One SELECT
     pub sql: String,

@@ -13,11 +13,13 @@ use model::{Name, Problem, Result, TableName};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Example:
-///
-///   affluent recover
+const EXAMPLES: &str = "\
+Example:\n\
+\x20 affluent recover";
+
+/// Arguments of `affluent recover`.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// Only say what would be written
     #[arg(long)]

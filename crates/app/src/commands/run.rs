@@ -16,15 +16,17 @@ use std::sync::Arc;
 use std::time::Instant;
 use stdx::text::group_digits;
 
-/// Examples:
-///
-///   affluent run                      all pipelines, in the order of their tables
-///   affluent run sales                one pipeline
-///   affluent run +gold_daily          a pipeline and everything it needs
-///   affluent run tag:hourly --param day=2026-01-31
-///   affluent run sales --full-refresh everything again, as one overwrite per table
+const EXAMPLES: &str = "\
+Examples:\n\
+\x20 affluent run                      all pipelines, in the order of their tables\n\
+\x20 affluent run sales                one pipeline\n\
+\x20 affluent run +gold_daily          a pipeline and everything it needs\n\
+\x20 affluent run tag:hourly --param day=2026-01-31\n\
+\x20 affluent run sales --full-refresh everything again, as one overwrite per table";
+
+/// Arguments of `affluent run`.
 #[derive(Debug, Default, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// Pipelines: NAME, +NAME (and what it needs), NAME+ (and what needs it), tag:WORD, changed
     pub pipelines: Vec<String>,

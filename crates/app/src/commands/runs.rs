@@ -9,12 +9,14 @@ use model::run::{Outcome as RunOutcome, RunEvent};
 use model::{Name, Result};
 use serde_json::json;
 
-/// Examples:
-///
-///   affluent runs
-///   affluent runs sales --last 5
+const EXAMPLES: &str = "\
+Examples:\n\
+\x20 affluent runs\n\
+\x20 affluent runs sales --last 5";
+
+/// Arguments of `affluent runs`.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// Only runs of this pipeline
     pub pipeline: Option<String>,

@@ -7,11 +7,13 @@ use clap::{Args, ValueEnum};
 use schemars::schema_for;
 use serde_json::{Value, json};
 
-/// Example:
-///
-///   affluent schema pipeline > .vscode/affluent-pipeline.json
+const EXAMPLES: &str = "\
+Example:\n\
+\x20 affluent schema pipeline > .vscode/affluent-pipeline.json";
+
+/// Arguments of `affluent schema`.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// The kind of document
     #[arg(value_enum)]

@@ -21,13 +21,15 @@ use std::time::Instant;
 /// Statements that the history keeps.
 const HISTORY_MAX: usize = 1000;
 
-/// Examples:
-///
-///   affluent sql
-///   affluent sql < report.sql
-///   echo "select count(*) from silver.orders" | affluent sql --format csv
+const EXAMPLES: &str = "\
+Examples:\n\
+\x20 affluent sql\n\
+\x20 affluent sql < report.sql\n\
+\x20 echo \"select count(*) from silver.orders\" | affluent sql --format csv";
+
+/// Arguments of `affluent sql`.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// How rows are written
     #[arg(long, value_enum, default_value_t = Format::Table)]

@@ -11,13 +11,15 @@ use model::{Problem, Result, TableName, codes};
 use serde_json::json;
 use stdx::text::group_digits;
 
-/// Examples:
-///
-///   affluent tables
-///   affluent tables silver.orders --schema
-///   affluent tables silver.orders --history
+const EXAMPLES: &str = "\
+Examples:\n\
+\x20 affluent tables\n\
+\x20 affluent tables silver.orders --schema\n\
+\x20 affluent tables silver.orders --history";
+
+/// Arguments of `affluent tables`.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// Table, as `zone.table`; all are listed when none is named
     pub table: Option<String>,

@@ -26,12 +26,14 @@ use stdx::clock::{Clock, SystemClock};
 /// Rows and bytes that a source of a test reads at most: tests are small.
 const SAMPLE: Sample = Sample { rows: 1_000_000, bytes: 256 << 20 };
 
-/// Examples:
-///
-///   affluent test
-///   affluent test french_dates
+const EXAMPLES: &str = "\
+Examples:\n\
+\x20 affluent test\n\
+\x20 affluent test french_dates";
+
+/// Arguments of `affluent test`.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// Only tests with this name, or of this pipeline
     pub names: Vec<String>,

@@ -27,7 +27,7 @@ fn describe(text: &mut String, command: &Command) {
     let usage = command.clone().render_usage().to_string();
     let usage = usage.trim_start_matches("Usage:").trim().to_owned();
     let _ = write!(text, "\n## {}\n\n{about}.\n\n```text\n{usage}\n```\n", command.get_name());
-    if let Some(examples) = command.get_long_about().map(StyledStr::to_string) {
+    if let Some(examples) = command.get_after_help().map(StyledStr::to_string) {
         let lines: Vec<&str> = examples.lines().filter(|line| line.starts_with("  ")).collect();
         if !lines.is_empty() {
             let lines: Vec<&str> = lines.iter().map(|line| line.trim()).collect();
