@@ -4,7 +4,7 @@ use crate::errors::from_delta;
 use crate::lake::Inner;
 use crate::log::OWN;
 use crate::schema::to_delta;
-use crate::table::{CONSTRAINT_PREFIX, Table};
+use crate::table::{CONSTRAINT_PREFIX, Found, Table};
 use arrow::datatypes::Schema;
 use async_trait::async_trait;
 use contracts::table::TableWrite;
@@ -27,7 +27,7 @@ const TRANSACTION_VERSION: i64 = 1;
 const FAILURES_MAX: u32 = 3;
 
 /// What a commit is going to do.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Proposal {
     pub(crate) actions: Vec<Action>,
     pub(crate) operation: DeltaOperation,
@@ -62,62 +62,100 @@ pub(crate) async fn commit(
     let lock = lake.commit_lock(&write.table);
     let _one_at_a_time = lock.lock().await;
     let mut attempts = Attempts::new(change.attempts_max());
+    let mut last: Option<(Option<u64>, Proposal)> = None;
     loop {
         let table = match lake.load(&write.table, None).await {
             Ok(table) => table,
             Err(problem) if attempts.sent => return Err(unknown(write, &problem)),
             Err(problem) => return withdrawn(change, problem).await,
         };
-        if let Some(committed) = find(table.as_ref(), &write.key, attempts.sent).await? {
-            if attempts.sent {
-                change.clean().await;
-                return Ok(Committed { already: false, ..committed });
-            }
-            change.withdraw().await;
-            return Ok(committed);
-        }
-        let proposal = match change.propose(table.as_ref()).await {
-            Ok(proposal) => proposal,
+        match find(table.as_ref(), &write.key, attempts.sent).await {
+            Ok(Some(found)) => return Ok(found_by(found, &attempts, change).await),
+            Ok(None) => {}
+            Err(problem) if attempts.sent => return Err(problem),
             Err(problem) => return withdrawn(change, problem).await,
+        }
+        let version = table.as_ref().map(Table::version);
+        let proposal = match last.take() {
+            // It may still be on its way: the same again, and none of its files is thrown away.
+            Some((proposed_on, proposal)) if proposed_on == version => proposal,
+            _ => match change.propose(table.as_ref()).await {
+                Ok(proposal) => proposal,
+                Err(problem) => return withdrawn(change, problem).await,
+            },
         };
+        last = Some((version, proposal.clone()));
         let committed = committed(write, &proposal);
-        match send(lake, write, table.as_ref(), proposal).await {
+        match send(lake, write, table.as_ref(), proposal, &attempts.id).await {
             Sent::Committed(version) => {
                 change.clean().await;
                 return Ok(Committed { version: Some(version), ..committed });
             }
             Sent::Refused(problem) => return withdrawn(change, problem).await,
             Sent::Conflict => {
+                // A store that lost its first answer says on a second try that the version is
+                // there: it may be ours, and its files must stay.
+                attempts.sent = true;
                 if !attempts.again().await {
-                    return withdrawn(change, conflict(&write.table)).await;
+                    let problem = conflict(&write.table);
+                    let settled = settle(lake, write, &attempts, change, problem).await;
+                    // Every version that was tried is taken, so that nothing is on its way.
+                    return match settled {
+                        Err(problem) if problem.is(&codes::TABLE_CONFLICT) => {
+                            withdrawn(change, problem).await
+                        }
+                        settled => settled,
+                    };
                 }
             }
             Sent::Unknown(problem) => {
                 attempts.sent = true;
                 if !attempts.failed().await {
-                    return settle(lake, write, problem).await;
+                    return settle(lake, write, &attempts, change, problem).await;
                 }
             }
         }
     }
 }
 
-/// After the last answer that said nothing: asks the target once more, deletes nothing.
-async fn settle(lake: &Inner, write: &TableWrite, problem: Problem) -> Result<Committed> {
+/// After the last attempt: asks the target once more. Deletes nothing when the commit is not
+/// there, because it may be on its way.
+async fn settle(
+    lake: &Inner,
+    write: &TableWrite,
+    attempts: &Attempts,
+    change: &mut dyn Change,
+    problem: Problem,
+) -> Result<Committed> {
     let table = lake.load(&write.table, None).await;
     let table = table.map_err(|problem| unknown(write, &problem))?;
     match find(table.as_ref(), &write.key, true).await? {
-        Some(committed) => Ok(Committed { already: false, ..committed }),
+        Some(found) => Ok(found_by(found, attempts, change).await),
         None => Err(problem),
     }
 }
 
-async fn find(table: Option<&Table>, key: &CommitKey, sent: bool) -> Result<Option<Committed>> {
+async fn find(table: Option<&Table>, key: &CommitKey, sent: bool) -> Result<Option<Found>> {
     let Some(table) = table else { return Ok(None) };
     table
-        .committed(key)
+        .find(key)
         .await
         .map_err(|problem| if sent { unknown_commit(table.name(), key, &problem) } else { problem })
+}
+
+/// A commit with our key is in the log. When this attempt made it, its files are the table's;
+/// when another one did, ours cannot come any more: the version that it was sent for is taken.
+async fn found_by(found: Found, attempts: &Attempts, change: &mut dyn Change) -> Committed {
+    let ours = match &found.attempt {
+        Some(attempt) => *attempt == attempts.id,
+        None => attempts.sent,
+    };
+    if ours {
+        change.clean().await;
+        return Committed { already: false, ..found.committed };
+    }
+    change.withdraw().await;
+    found.committed
 }
 
 async fn withdrawn(change: &mut dyn Change, problem: Problem) -> Result<Committed> {
@@ -127,6 +165,8 @@ async fn withdrawn(change: &mut dyn Change, problem: Problem) -> Result<Committe
 
 /// Attempts so far, and the waits between them.
 struct Attempts {
+    /// Stands in the log with the commit, to know it again.
+    id: String,
     left: u32,
     failures: u32,
     number: u32,
@@ -137,9 +177,9 @@ struct Attempts {
 
 impl Attempts {
     fn new(max: u32) -> Self {
-        let seed = uuid::Uuid::new_v4().as_u64_pair().0;
-        let random = stdx::hash::Random::new(seed);
-        Self { left: max, failures: 0, number: 0, sent: false, random }
+        let id = uuid::Uuid::new_v4();
+        let random = stdx::hash::Random::new(id.as_u64_pair().0);
+        Self { id: id.to_string(), left: max, failures: 0, number: 0, sent: false, random }
     }
 
     /// Waits; false when there have been enough conflicts.
@@ -175,7 +215,13 @@ enum Sent {
     Unknown(Problem),
 }
 
-async fn send(lake: &Inner, write: &TableWrite, table: Option<&Table>, proposal: Proposal) -> Sent {
+async fn send(
+    lake: &Inner,
+    write: &TableWrite,
+    table: Option<&Table>,
+    proposal: Proposal,
+    attempt: &str,
+) -> Sent {
     let place = match lake.place(&write.table) {
         Ok(place) => place,
         Err(problem) => return Sent::Refused(problem),
@@ -183,6 +229,7 @@ async fn send(lake: &Inner, write: &TableWrite, table: Option<&Table>, proposal:
     let own = json!({
         "run": write.key.run.as_str(),
         "key": write.key.to_string(),
+        "attempt": attempt,
         "rows": proposal.rows,
         "detail": proposal.detail,
         "metadata": write.metadata,

@@ -181,6 +181,11 @@ impl Table {
 
     /// Looks for the commit with this key.
     pub(crate) async fn committed(&self, key: &CommitKey) -> Result<Option<Committed>> {
+        Ok(self.find(key).await?.map(|found| found.committed))
+    }
+
+    /// Looks for the commit with this key, and for the attempt that made it.
+    pub(crate) async fn find(&self, key: &CommitKey) -> Result<Option<Found>> {
         let app_id = key.to_string();
         let found = self
             .snapshot()
@@ -191,18 +196,28 @@ impl Table {
             return Ok(None);
         }
         let commit = self.place.log.find(&app_id).await?;
-        Ok(Some(committed(self.name(), commit.as_ref())))
+        let info = commit.as_ref().map(CommitFile::info).unwrap_or_default();
+        let own = info.get(OWN).cloned().unwrap_or_default();
+        let attempt = own.get("attempt").and_then(Value::as_str).map(str::to_owned);
+        let version = commit.map(|commit| commit.version);
+        Ok(Some(Found { committed: committed(self.name(), version, &own), attempt }))
     }
 }
 
+/// A commit that is in the log.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) committed: Committed,
+    /// The attempt that made it, when its file is still there.
+    pub(crate) attempt: Option<String>,
+}
+
 /// What an earlier commit said about itself.
-fn committed(table: &TableName, commit: Option<&CommitFile>) -> Committed {
-    let info = commit.map(CommitFile::info).unwrap_or_default();
-    let own = info.get(OWN).cloned().unwrap_or_default();
+fn committed(table: &TableName, version: Option<u64>, own: &Value) -> Committed {
     let detail = own.get("detail").and_then(Value::as_object).cloned().unwrap_or_default();
     Committed {
         target: table.to_string(),
-        version: commit.map(|commit| commit.version),
+        version,
         rows: own.get("rows").and_then(Value::as_u64).unwrap_or_default(),
         detail: detail.into_iter().filter_map(|(key, n)| Some((key, n.as_u64()?))).collect(),
         already: true,

@@ -186,6 +186,36 @@ async fn a_commit_that_did_not_happen_is_sent_again() {
     assert_eq!(append(&lake, 2).await.unwrap().version, Some(1));
 }
 
+/// While a commit may be on its way, the files that it names stay.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merge_that_is_sent_again_is_the_same_merge() {
+    let dir = tempfile::tempdir().unwrap();
+    let fault = Fault {
+        matching: "_delta_log/00000000000000000001.json",
+        times: 2,
+        happens: false,
+        error: io::ErrorKind::TimedOut,
+        silent: false,
+    };
+    let lake = lake(dir.path(), &fault);
+    append(&lake, 1).await.unwrap();
+    let merge = |run| {
+        let rows = people(&[1, 2], &["y", "z"]);
+        let rows = Batches::from_memory(rows.schema(), vec![rows]);
+        lake.prepare(super::support::merge("bronze.t", run), rows)
+    };
+    let merged = merge(2).await.unwrap().commit().await.unwrap();
+    assert_eq!((merged.version, merged.already), (Some(1), false));
+    assert_eq!((merged.detail["inserted"], merged.detail["updated"]), (1, 1));
+    let name = TableName::parse("bronze.t").unwrap();
+    let files = lake.files(&name, None).await.unwrap();
+    let on_disk = std::fs::read_dir(dir.path().join("my lake é/main/bronze/t")).unwrap();
+    let parts = on_disk
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("part-"));
+    // The file of the append, which the first version still needs, and that of the merge.
+    assert_eq!((files.len(), parts.count()), (1, 2));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_that_cannot_be_asked_leaves_the_commit_unknown() {
     let dir = tempfile::tempdir().unwrap();
