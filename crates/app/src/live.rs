@@ -74,7 +74,7 @@ fn node_line(node: &NodeProgress) -> String {
     let report = node.report();
     let mut line = format!(
         "{:<20} {:<14} {:>13} rows",
-        node.node.as_str(),
+        node.label,
         node.module,
         group_digits(report.rows_out)
     );

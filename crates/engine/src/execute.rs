@@ -321,6 +321,7 @@ impl Attempt {
             let counters = &self.counters[*at];
             watched.push(Arc::new(NodeProgress {
                 node: node.id.clone(),
+                label: self.graph.label(*at),
                 module: node.entry.name.to_owned(),
                 rows_in: self.rows_in(*at),
                 rows_out: Arc::clone(&counters.rows_out),

@@ -159,6 +159,15 @@ impl Graph {
         reached[to]
     }
 
+    /// What people call a node: its id, or for an implicit sink the port it takes.
+    pub fn label(&self, at: usize) -> String {
+        let node = &self.nodes[at];
+        match node.inputs.first().filter(|_| node.is_implicit) {
+            Some(edge) => format!("{}.{}", self.nodes[edge.from].id, edge.port),
+            None => node.id.to_string(),
+        }
+    }
+
     /// Lake tables that are read, whether by name or as a source.
     pub fn tables_read(&self) -> BTreeSet<TableName> {
         (0..self.nodes.len()).flat_map(|at| self.named_tables(at)).collect()

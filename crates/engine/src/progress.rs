@@ -12,6 +12,8 @@ use std::time::Instant;
 pub struct NodeProgress {
     /// The node.
     pub node: Name,
+    /// What people call it.
+    pub label: String,
     /// The module.
     pub module: String,
     /// Rows that came in, for a node with one input.

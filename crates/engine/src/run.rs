@@ -61,8 +61,8 @@ pub struct RunSummary {
     pub resumed: bool,
     /// Numbers per node, in topological order; implicit sinks left out.
     pub nodes: Vec<(Name, NodeReport)>,
-    /// What was committed, in order.
-    pub commits: Vec<(Name, Committed)>,
+    /// What was committed, in order, by what people call the sink.
+    pub commits: Vec<(String, Committed)>,
     /// Why it failed; empty when it did not.
     pub problems: Vec<Problem>,
 }
@@ -291,8 +291,7 @@ impl Engine {
         self.listener
             .on(Event::RunEnded { pipeline: pipeline.clone(), problems: problems.clone() });
         let committed = attempt.committed.iter();
-        let commits =
-            committed.map(|(at, commit)| (graph.nodes[*at].id.clone(), commit.clone())).collect();
+        let commits = committed.map(|(at, commit)| (graph.label(*at), commit.clone())).collect();
         Ok(RunSummary { run: run.clone(), resumed, nodes, commits, problems })
     }
 

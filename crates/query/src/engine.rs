@@ -83,6 +83,7 @@ impl QueryEngine for DataFusionEngine {
                 local: local.clone(),
                 partitions: request.partitions,
                 hash_joins: self.hash_joins_fit(&request.inputs, request.table_bytes),
+                memory_bytes: self.memory_bytes,
                 now: now(&request.params),
             })
         };

@@ -39,9 +39,18 @@ pub(crate) struct SessionParts<'a> {
     pub(crate) local: HashMap<String, Arc<dyn TableProvider>>,
     pub(crate) partitions: usize,
     pub(crate) hash_joins: bool,
+    /// What all operations may use together.
+    pub(crate) memory_bytes: usize,
     /// What `now()` and `current_date` mean.
     pub(crate) now: DateTime<Utc>,
 }
+
+/// Rows per batch where memory is plentiful.
+const BATCH_ROWS: usize = 8192;
+/// An operation that spills needs room for a few batches; this much memory allows one row more.
+const MEMORY_BYTES_PER_BATCH_ROW: usize = 16 * 1024;
+/// What a sort keeps for merging what it spilled, where memory is plentiful.
+const SORT_RESERVATION_BYTES_MAX: usize = 10 * 1024 * 1024;
 
 /// Makes the session.
 pub(crate) fn session(parts: SessionParts<'_>) -> SessionState {
@@ -57,7 +66,7 @@ pub(crate) fn session(parts: SessionParts<'_>) -> SessionState {
     rules.insert(0, Arc::new(KeepFirstRule));
     let mut state = SessionStateBuilder::new()
         .with_default_features()
-        .with_config(config(parts.partitions, parts.hash_joins))
+        .with_config(config(parts.partitions, parts.hash_joins, parts.memory_bytes))
         .with_runtime_env(parts.runtime)
         .with_catalog_list(Arc::new(catalogs))
         .with_optimizer_rules(rules)
@@ -74,14 +83,17 @@ pub(crate) fn session(parts: SessionParts<'_>) -> SessionState {
     state
 }
 
-fn config(partitions: usize, hash_joins: bool) -> SessionConfig {
+fn config(partitions: usize, hash_joins: bool, memory_bytes: usize) -> SessionConfig {
     let mut config = SessionConfig::new()
         .with_default_catalog_and_schema(CATALOG, LOCAL)
         .with_create_default_catalog_and_schema(false)
         .with_information_schema(false)
         .with_target_partitions(partitions.max(1))
-        .with_batch_size(8192);
+        .with_batch_size((memory_bytes / MEMORY_BYTES_PER_BATCH_ROW).clamp(1024, BATCH_ROWS));
     let options = config.options_mut();
+    // Taken by every sort before it knows whether it will spill, so it has to be small.
+    options.execution.sort_spill_reservation_bytes =
+        (memory_bytes / 256).min(SORT_RESERVATION_BYTES_MAX);
     options.sql_parser.dialect = datafusion::config::Dialect::PostgreSQL;
     options.sql_parser.map_string_types_to_utf8view = true;
     options.optimizer.prefer_hash_join = hash_joins;
