@@ -14,12 +14,17 @@ use model::{Problem, Result, codes};
 use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
 use rustyline::{CompletionType, Config, Editor};
-use std::io::{self, BufRead, IsTerminal};
+use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
 
 /// Statements that the history keeps.
 const HISTORY_MAX: usize = 1000;
+/// How long a query may take to stop.
+const CANCEL_PATIENCE: Duration = Duration::from_secs(2);
+/// What a shell calls a program that Ctrl C has ended.
+const INTERRUPTED: i32 = 130;
 
 const EXAMPLES: &str = "\
 Examples:\n\
@@ -52,6 +57,43 @@ struct Shell<'a> {
 enum Lines {
     Terminal(Box<Editor<Completion, DefaultHistory>>, PathBuf),
     Pipe(io::StdinLock<'static>),
+}
+
+/// Ctrl C while a query runs. It is watched by a thread and runtime of its own: a query can keep
+/// every worker busy for so long that nothing beside it is heard.
+struct Interrupt {
+    pressed: oneshot::Receiver<()>,
+    /// Ends the watch when it is dropped.
+    _over: oneshot::Sender<()>,
+}
+
+impl Interrupt {
+    fn watch() -> Self {
+        let (press, pressed) = oneshot::channel();
+        let (over_sender, over) = oneshot::channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            // Without a watch Ctrl C ends the shell, which is not too bad.
+            if let Ok(runtime) = runtime {
+                runtime.block_on(heed(press, over));
+            }
+        });
+        Self { pressed, _over: over_sender }
+    }
+}
+
+/// Tells of Ctrl C; leaves the shell when the query does not stop then.
+async fn heed(press: oneshot::Sender<()>, mut over: oneshot::Receiver<()>) {
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => if pressed.is_err() { return },
+        _ = &mut over => return,
+    }
+    let _ = press.send(());
+    if tokio::time::timeout(CANCEL_PATIENCE, over).await.is_err() {
+        // Nothing is lost: a query writes nothing but its result.
+        let _ = writeln!(io::stderr(), "the query does not stop; the shell is left");
+        std::process::exit(INTERRUPTED);
+    }
 }
 
 /// A line, or why there is none.
@@ -197,9 +239,10 @@ impl Shell<'_> {
         }
         let started = Instant::now();
         if self.interactive {
+            let mut interrupt = Interrupt::watch();
             tokio::select! {
                 done = self.query(text) => done?,
-                _ = tokio::signal::ctrl_c() => {
+                _ = &mut interrupt.pressed => {
                     self.output.line("cancelled");
                     return Ok(());
                 }

@@ -84,12 +84,12 @@ pub(crate) async fn execute(session: &Session, arguments: Arguments) -> Outcome 
 }
 
 /// Prints how a test ended; gives its name when it failed.
-fn tell<'a>(
+fn tell(
     output: Output,
-    file: &'a TestFile,
+    file: &TestFile,
     outcome: Result<Vec<Difference>, Vec<Problem>>,
     ms: u64,
-) -> Option<&'a str> {
+) -> Option<&str> {
     let test = &file.test;
     let passed = outcome.as_ref().is_ok_and(Vec::is_empty);
     let (word, colour) = if passed { ("ok", Colour::Green) } else { ("FAILED", Colour::Red) };
