@@ -1,6 +1,7 @@
 //! `DataFusion` behind our traits: plans and runs SQL over streams and lake tables.
 
 mod at_version;
+mod compact;
 mod count;
 mod engine;
 mod functions;

@@ -1,5 +1,6 @@
 //! A table whose rows come from streams, each of which can be read once.
 
+use crate::compact::{WASTE_BYTES_MIN, compact};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
@@ -170,7 +171,7 @@ impl ExecutionPlan for StreamScan {
         let wanted = Arc::clone(&schema);
         let batches = stream.map(move |batch| {
             let batch = batch.map_err(|problem| DataFusionError::External(Box::new(problem)))?;
-            project(&batch, projection.as_deref(), &wanted)
+            compact(project(&batch, projection.as_deref(), &wanted)?, WASTE_BYTES_MIN)
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
     }

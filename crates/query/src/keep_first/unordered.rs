@@ -4,6 +4,7 @@
 use super::exec::{Inputs, Order, Outputs, Prepared, Workshop, next};
 use super::keys::KeyMap;
 use super::ordered::keep;
+use crate::compact::compact;
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::ipc::CompressionType;
@@ -20,6 +21,9 @@ use stdx::hash::mix;
 
 /// Parts that rows are split into; each has to fit into memory by itself.
 const PARTS: usize = 64;
+
+/// What the pieces of one batch need besides their values.
+const PIECES_BYTES: usize = 64 << 10;
 
 /// Whatever comes first from any of the receivers.
 fn merge(inputs: Inputs) -> impl Stream<Item = Result<Prepared>> {
@@ -155,11 +159,10 @@ impl Parts {
             if rows.is_empty() {
                 continue;
             }
-            let piece = take_record_batch(batch, &UInt32Array::from(rows))?;
-            let bytes = piece.get_array_memory_size();
-            self.buffered_bytes += bytes;
-            part.buffered.push(piece);
+            part.buffered.push(take_record_batch(batch, &UInt32Array::from(rows))?);
         }
+        // The pieces share the texts of the batch: counted by piece they would count many times.
+        self.buffered_bytes += batch.get_array_memory_size() + PIECES_BYTES;
         let too_much = match self.always_on_disk {
             true => self.buffered_bytes > OVERFLOW_BUFFER_BYTES,
             false => workshop.reservation.try_resize(self.buffered_bytes).is_err(),
@@ -192,7 +195,8 @@ impl Part {
             return Ok(());
         }
         let schema = Arc::clone(workshop.spill.schema());
-        let batch = arrow::compute::concat_batches(&schema, &self.buffered)?;
+        // Without this each part would be written with the texts of all of them.
+        let batch = compact(arrow::compute::concat_batches(&schema, &self.buffered)?, 0)?;
         self.buffered.clear();
         let on_disk = match &mut self.on_disk {
             Some(on_disk) => on_disk,
