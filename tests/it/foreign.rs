@@ -93,13 +93,14 @@ fn delivery(number: usize) -> String {
     let mut text = "id,amount,rate,ok,day,at,text\n".to_owned();
     for row in 0..1_000 {
         let id = number * 500 + row;
-        let amount = format!("{}123456789012345678.{:09}", if id % 3 == 0 { "-" } else { "" }, id);
+        let amount =
+            format!("{}123456789012345678.{:09}", if id.is_multiple_of(3) { "-" } else { "" }, id);
         let odd = ["é 漢字 🎈", "\"quoted, twice\"", "", "NULL", " space "][id % 5];
         let rate = if id.is_multiple_of(11) { String::new() } else { format!("{id}.125") };
         let (day, second) = (1 + id % 4, id % 60);
         text.push_str(&format!(
             "{id},{amount},{rate},{},2026-02-0{day},2026-02-0{day} 1{number}:00:{second:02}.00000{},{odd}\n",
-            id % 2 == 0,
+            id.is_multiple_of(2),
             id % 10
         ));
     }
