@@ -77,10 +77,10 @@ fn run_within(project: &Project, pipeline: &str) -> Result<(), String> {
     }
 }
 
-/// Not kept to yet: writers of tables hold row groups of a fixed size, whatever the limit is, and
-/// sorts of wide rows ask for more than their share.
+/// Not kept to by all yet: `unique` and `join` over lake tables stop with `memory_exceeded`, because
+/// texts read from Parquet keep whole pages alive and count as large as those.
 #[test]
-#[ignore = "the limit is not kept to yet"]
+#[ignore = "unique and join over wide lake tables need more than 64 MiB"]
 fn memory_stays_within_the_limit_on_data_many_times_as_large() {
     let rows = rows();
     let project =

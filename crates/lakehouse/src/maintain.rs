@@ -99,6 +99,7 @@ async fn compact(
         store: Arc::clone(&lake.root.store),
         folder: table.place.folder.clone(),
         below: String::new(),
+        group_bytes: writer::group_bytes(lake.runtime.memory_bytes()),
         schema: Arc::clone(&table.schema),
         partition_by: partition_by.clone(),
     };

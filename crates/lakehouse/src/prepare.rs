@@ -143,6 +143,7 @@ impl Shaped {
             store: Arc::clone(&lake.root.store),
             folder: lake.root.table_folder(table),
             below: String::new(),
+            group_bytes: writer::group_bytes(lake.runtime.memory_bytes()),
             schema: Arc::clone(&self.schema),
             partition_by: self.partition_by.clone(),
         }

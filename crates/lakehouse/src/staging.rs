@@ -171,6 +171,7 @@ pub(crate) async fn stage(
         store: Arc::clone(&lake.root.store),
         folder: lake.root.table_folder(&write.table),
         below: format!("{STAGING}/{hash:016x}"),
+        group_bytes: writer::group_bytes(lake.runtime.memory_bytes()),
         schema: Arc::clone(&rows.schema),
         partition_by: Vec::new(),
     };

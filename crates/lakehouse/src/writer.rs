@@ -24,8 +24,18 @@ use tokio::task::JoinSet;
 const FILE_BYTES: usize = 192 * 1024 * 1024;
 /// Rows per row group.
 const GROUP_ROWS: usize = 1024 * 1024;
-/// Encoded bytes per row group, which is what a writer holds in memory.
-const GROUP_BYTES: usize = 64 * 1024 * 1024;
+/// Encoded bytes per row group, where memory is plentiful.
+const GROUP_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Smaller groups are read too slowly to be worth their memory.
+const GROUP_BYTES_MIN: usize = 2 * 1024 * 1024;
+/// A writer holds a group and as much again while it is written, there are as many writers as
+/// cores, and several sinks of a run write at once: a group may take this share of the memory.
+const MEMORY_PER_GROUP: usize = 32;
+
+/// Encoded bytes per row group for a process with so much memory.
+pub(crate) fn group_bytes(memory_bytes: usize) -> usize {
+    (memory_bytes / MEMORY_PER_GROUP).clamp(GROUP_BYTES_MIN, GROUP_BYTES_MAX)
+}
 
 /// How and where files are written.
 #[derive(Debug, Clone)]
@@ -35,6 +45,8 @@ pub(crate) struct Target {
     pub(crate) folder: Path,
     /// Folder below the table's, empty for data files.
     pub(crate) below: String,
+    /// Encoded bytes per row group.
+    pub(crate) group_bytes: usize,
     /// Schema of the rows, canonical.
     pub(crate) schema: SchemaRef,
     /// Columns that go into folder names instead of files; rows come sorted by them.
@@ -249,8 +261,9 @@ fn open_file(
     parts.retain(|part| !part.is_empty());
     let path = parts.join("/");
     let sink = BufWriter::new(Arc::clone(&target.store), below(&target.folder, &path));
-    let options =
-        ArrowWriterOptions::new().with_properties(properties()).with_skip_arrow_metadata(true);
+    let options = ArrowWriterOptions::new()
+        .with_properties(properties(target.group_bytes))
+        .with_skip_arrow_metadata(true);
     let writer = AsyncArrowWriter::try_new_with_options(sink, Arc::clone(schema), options)
         .map_err(|error| {
             Problem::new(&codes::TYPE_MISMATCH, "a column has a type that cannot be stored")
@@ -259,7 +272,7 @@ fn open_file(
     Ok(OpenFile { path, partition, writer })
 }
 
-fn properties() -> WriterProperties {
+fn properties(group_bytes: usize) -> WriterProperties {
     let level = ZstdLevel::try_new(1).expect("1 is a level of zstd");
     WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_1_0)
@@ -267,7 +280,7 @@ fn properties() -> WriterProperties {
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_offset_index_disabled(true)
         .set_max_row_group_row_count(Some(GROUP_ROWS))
-        .set_max_row_group_bytes(Some(GROUP_BYTES))
+        .set_max_row_group_bytes(Some(group_bytes))
         .set_write_batch_size(8192)
         .set_created_by("affluent".to_owned())
         .build()

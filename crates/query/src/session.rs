@@ -48,7 +48,7 @@ pub(crate) struct SessionParts<'a> {
 /// Rows per batch where memory is plentiful.
 const BATCH_ROWS: usize = 8192;
 /// An operation that spills needs room for a few batches; this much memory allows one row more.
-const MEMORY_BYTES_PER_BATCH_ROW: usize = 16 * 1024;
+const MEMORY_BYTES_PER_BATCH_ROW: usize = 64 * 1024;
 /// What a sort keeps for merging what it spilled, where memory is plentiful.
 const SORT_RESERVATION_BYTES_MAX: usize = 10 * 1024 * 1024;
 
@@ -89,7 +89,7 @@ fn config(partitions: usize, hash_joins: bool, memory_bytes: usize) -> SessionCo
         .with_create_default_catalog_and_schema(false)
         .with_information_schema(false)
         .with_target_partitions(partitions.max(1))
-        .with_batch_size((memory_bytes / MEMORY_BYTES_PER_BATCH_ROW).clamp(1024, BATCH_ROWS));
+        .with_batch_size((memory_bytes / MEMORY_BYTES_PER_BATCH_ROW).clamp(512, BATCH_ROWS));
     let options = config.options_mut();
     // Taken by every sort before it knows whether it will spill, so it has to be small.
     options.execution.sort_spill_reservation_bytes =

@@ -1,7 +1,8 @@
 //! A table whose rows come from streams, each of which can be read once.
 
 use crate::compact::{WASTE_BYTES_MIN, compact};
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, UInt32Array};
+use arrow::compute::take_record_batch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use contracts::arrow_types::{FILE, ROW};
@@ -18,7 +19,7 @@ use datafusion::physical_expr::{
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
-use futures::StreamExt;
+use futures::stream::{self, StreamExt, TryStreamExt};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -161,7 +162,12 @@ impl ExecutionPlan for StreamScan {
         Ok(self)
     }
 
-    fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let rows_max = context.session_config().batch_size();
         let mut partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
         let stream = partitions.get_mut(partition).and_then(Option::take).ok_or_else(|| {
             internal_datafusion_err!("partition {partition} of {} is read twice", self.name)
@@ -171,10 +177,29 @@ impl ExecutionPlan for StreamScan {
         let wanted = Arc::clone(&schema);
         let batches = stream.map(move |batch| {
             let batch = batch.map_err(|problem| DataFusionError::External(Box::new(problem)))?;
-            compact(project(&batch, projection.as_deref(), &wanted)?, WASTE_BYTES_MIN)
+            pieces(project(&batch, projection.as_deref(), &wanted)?, rows_max)
         });
+        let batches = batches.map_ok(|pieces| stream::iter(pieces.into_iter().map(Ok)));
+        let batches = batches.try_flatten();
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
     }
+}
+
+/// The batch in pieces of at most `rows_max` rows, each with buffers of its own: an operation that
+/// is short of memory has to find room for one of them.
+fn pieces(batch: RecordBatch, rows_max: usize) -> Result<Vec<RecordBatch>> {
+    let rows = batch.num_rows();
+    if rows <= rows_max {
+        return Ok(vec![compact(batch, WASTE_BYTES_MIN)?]);
+    }
+    (0..rows)
+        .step_by(rows_max)
+        .map(|first| {
+            let end = (first + rows_max).min(rows);
+            let places: UInt32Array = (first as u32..end as u32).collect();
+            compact(take_record_batch(&batch, &places)?, WASTE_BYTES_MIN)
+        })
+        .collect()
 }
 
 /// The wanted columns under the plan's schema; field metadata may differ from the batch's.
