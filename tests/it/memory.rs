@@ -95,7 +95,8 @@ fn memory_stays_within_the_limit_on_data_many_times_as_large() {
         ("sort", "use: sort, from: rows, with: {order_by: [a]}", overwrite),
         (
             "aggregate",
-            "use: aggregate, from: rows, with: {group_by: [a], aggregations: {n: \"count(*)\", last: \"max(b)\"}}",
+            "use: aggregate, from: rows, with: {group_by: [a], \
+             aggregations: {n: \"count(*)\", last: \"max(b)\"}}",
             overwrite,
         ),
         (
