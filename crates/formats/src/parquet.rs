@@ -5,6 +5,7 @@
 
 mod columns;
 mod footer;
+mod repair;
 #[cfg(test)]
 mod tests;
 
@@ -81,8 +82,7 @@ impl OpenFile {
         if magic == ENCRYPTED_MAGIC {
             return Err(encrypted(&file.name));
         }
-        let metadata = ArrowReaderMetadata::load(&opened, ArrowReaderOptions::new());
-        let metadata = metadata.map_err(|error| damaged(&file, &error))?;
+        let metadata = repair::load(&mut opened).map_err(|error| damaged(&file, &error))?;
         refuse_bombs(&file, &metadata)?;
         let hinted = columns::hinted_schema(&metadata);
         let options = ArrowReaderOptions::new().with_schema(hinted);
