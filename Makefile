@@ -49,8 +49,10 @@ endif
 
 bench: ## Measure against other tools, in a release build
 	@scripts/setup build test bench
-	cargo build --release $(PROGRAM)
-	cargo run --release -p bench -- $(BENCH)
+	@scripts/say "the release build takes about half an hour the first time"
+	cargo build --release -p app -p pins -p bench --bin affluent --bin bench
+	"$$HOME/.cache/affluent/venv/bin/python" bench/run.py --affluent "$(CARGO_TARGET_DIR)/release/affluent" \
+	  --bench "$(CARGO_TARGET_DIR)/release/bench" --data "$${BENCH_DATA:-$(CARGO_TARGET_DIR)/bench}" $(BENCH)
 
 lint: ## Check format, clippy and the rules of the house
 	@scripts/lint

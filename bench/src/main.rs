@@ -1,11 +1,12 @@
-//! Makes the data of the benchmarks: the tables of TPC-H as CSV.
+//! What the benchmarks need beside the program: the tables of TPC-H as CSV, a PostgreSQL server.
 
 use anyhow::{Context, Result};
-use clap::{Parser, ValueEnum};
+use clap::{Args, Parser, ValueEnum};
 use std::fmt::Display;
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use testkit::Postgres;
 use tpchgen::csv::{
     CustomerCsv, LineItemCsv, NationCsv, OrderCsv, PartCsv, PartSuppCsv, RegionCsv, SupplierCsv,
 };
@@ -14,9 +15,18 @@ use tpchgen::generators::{
     PartSuppGenerator, RegionGenerator, SupplierGenerator,
 };
 
-/// Writes tables of TPC-H as CSV; what is there already is left alone.
+/// Makes what the benchmarks need.
 #[derive(Parser)]
-struct Arguments {
+enum Command {
+    /// Writes tables of TPC-H as CSV; what is there already is left alone.
+    Tables(Tables),
+    /// Starts a private PostgreSQL server, prints host, port, database, user and password, and
+    /// stops it when standard input ends.
+    Postgres,
+}
+
+#[derive(Args)]
+struct Tables {
     /// Scale factor; 1 is about 1 GB in all.
     #[arg(long, default_value_t = 1.0)]
     scale: f64,
@@ -40,19 +50,35 @@ enum Table {
 }
 
 fn main() -> Result<()> {
-    let arguments = Arguments::parse();
-    fs::create_dir_all(&arguments.dir)?;
-    let tables = match arguments.tables.is_empty() {
+    match Command::parse() {
+        Command::Tables(wanted) => write_tables(wanted),
+        Command::Postgres => serve_postgres(),
+    }
+}
+
+fn serve_postgres() -> Result<()> {
+    let server = Postgres::start().context("PostgreSQL's programs are not installed")?;
+    let (database, user, password) = (Postgres::DATABASE, Postgres::USER, Postgres::PASSWORD);
+    let mut out = io::stdout().lock();
+    writeln!(out, "127.0.0.1 {} {database} {user} {password}", server.port())?;
+    out.flush()?;
+    io::copy(&mut io::stdin().lock(), &mut io::sink())?;
+    Ok(())
+}
+
+fn write_tables(wanted: Tables) -> Result<()> {
+    fs::create_dir_all(&wanted.dir)?;
+    let tables = match wanted.tables.is_empty() {
         true => Table::value_variants().to_vec(),
-        false => arguments.tables,
+        false => wanted.tables,
     };
     for table in tables {
         let name = table.to_possible_value().context("tables have names")?;
-        let path = arguments.dir.join(format!("{}.csv", name.get_name()));
+        let path = wanted.dir.join(format!("{}.csv", name.get_name()));
         if !path.exists() {
             // Under its final name only when it is whole.
             let unfinished = path.with_extension("unfinished");
-            write_table(table, arguments.scale, &unfinished)?;
+            write_table(table, wanted.scale, &unfinished)?;
             fs::rename(&unfinished, &path)?;
         }
     }

@@ -8,7 +8,23 @@
 use arrow::array::{Array, ArrayRef, AsArray, GenericByteViewArray, RecordBatch, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::{ByteViewType, DataType};
-use datafusion::common::Result;
+use async_trait::async_trait;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Result, internal_err};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::execution_plan::{
+    CardinalityEffect, ChildrenPropertiesMode, ReplaceChildrenOptions,
+};
+use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec};
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use futures::stream::StreamExt;
+use std::fmt;
 use std::sync::Arc;
 
 /// Less than this of a column is not worth a copy in memory.
@@ -56,6 +72,129 @@ fn compacted_views<T: ByteViewType>(
     let is_waste =
         kept > waste_bytes_min && is_waste(kept, views.total_buffer_bytes_used(), waste_bytes_min);
     is_waste.then(|| Arc::new(views.gc()) as _)
+}
+
+/// Compacts what is read from files and what operations gather in memory. (What was partitioned
+/// or filtered comes in blocks of up to a megabyte a column, however few its rows.) It is the last
+/// rule, so that no other has to know the node.
+#[derive(Debug)]
+pub(crate) struct CompactInputs;
+
+impl PhysicalOptimizerRule for CompactInputs {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let wrap = |node: Arc<dyn ExecutionPlan>| {
+            if node.is::<DataSourceExec>() {
+                return Ok(Transformed::yes(CompactExec::over(node)));
+            }
+            if !gathers(node.as_ref()) {
+                return Ok(Transformed::no(node));
+            }
+            let children = node.children().into_iter().map(Arc::clone).map(CompactExec::over);
+            let children = children.collect();
+            node.replace_children(children, as_before()).map(Transformed::yes)
+        };
+        plan.transform_up(wrap).data()
+    }
+
+    fn name(&self) -> &'static str {
+        "CompactInputs"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// Children of the same properties.
+fn as_before() -> ReplaceChildrenOptions {
+    ReplaceChildrenOptions::new(ChildrenPropertiesMode::Keep)
+}
+
+/// Whether the operation keeps the batches it is given, all or many of them.
+fn gathers(node: &dyn ExecutionPlan) -> bool {
+    node.is::<SortExec>()
+        || node.is::<HashJoinExec>()
+        || node.is::<NestedLoopJoinExec>()
+        || node.is::<CrossJoinExec>()
+}
+
+/// Passes batches on, compacted.
+#[derive(Debug)]
+struct CompactExec {
+    input: Arc<dyn ExecutionPlan>,
+}
+
+impl CompactExec {
+    fn over(input: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+        match input.is::<Self>() {
+            true => input,
+            false => Arc::new(Self { input }),
+        }
+    }
+}
+
+impl DisplayAs for CompactExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CompactExec")
+    }
+}
+
+#[async_trait]
+impl ExecutionPlan for CompactExec {
+    fn name(&self) -> &'static str {
+        "CompactExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.input.properties()
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match children.pop() {
+            Some(input) if children.is_empty() => Ok(Arc::new(Self { input })),
+            _ => internal_err!("CompactExec has one child"),
+        }
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let batches = self.input.execute(partition, context)?;
+        let batches = batches.map(|batch| compact(batch?, WASTE_BYTES_MIN));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
+    }
+
+    fn cardinality_effect(&self) -> CardinalityEffect {
+        CardinalityEffect::Equal
+    }
 }
 
 #[cfg(test)]

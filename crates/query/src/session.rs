@@ -1,15 +1,19 @@
 //! The session a plan is made in: our functions, our nodes, limits, and nothing that writes.
 
+use crate::compact::CompactInputs;
 use crate::count::{Count, CountExec};
 use crate::engine::LakeTables;
 use crate::functions::wrap;
 use crate::keep_first::{KeepFirst, KeepFirstExec, KeepFirstRule};
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use contracts::arrow_types::canonical_schema;
 use contracts::function::ScalarFunction;
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProviderList, SchemaProvider, Session};
 use datafusion::catalog::{CatalogProviderList, TableProvider};
 use datafusion::common::{DataFusionError, Result};
+use datafusion::datasource::empty::EmptyTable;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, SessionStateBuilder};
@@ -36,6 +40,8 @@ pub(crate) struct SessionParts<'a> {
     pub(crate) functions: &'a [ScalarFunction],
     pub(crate) lake: Option<Arc<dyn LakeTables>>,
     pub(crate) versions: BTreeMap<TableName, u64>,
+    /// Columns of tables that are only planned with.
+    pub(crate) schemas: BTreeMap<TableName, SchemaRef>,
     pub(crate) local: HashMap<String, Arc<dyn TableProvider>>,
     pub(crate) partitions: usize,
     pub(crate) hash_joins: bool,
@@ -59,6 +65,7 @@ pub(crate) fn session(parts: SessionParts<'_>) -> SessionState {
         local: Arc::new(Local { tables: parts.local }),
         lake: parts.lake,
         versions: parts.versions,
+        schemas: parts.schemas,
     };
     catalogs.register_catalog(CATALOG.to_owned(), Arc::new(catalog));
     let mut rules = Optimizer::new().rules;
@@ -71,6 +78,7 @@ pub(crate) fn session(parts: SessionParts<'_>) -> SessionState {
         .with_catalog_list(Arc::new(catalogs))
         .with_optimizer_rules(rules)
         .with_query_planner(Arc::new(Planner))
+        .with_physical_optimizer_rule(Arc::new(CompactInputs))
         .with_file_formats(Vec::new())
         .with_table_factories(HashMap::new())
         .with_execution_props(ExecutionProps::new().with_query_execution_start_time(parts.now))
@@ -94,6 +102,9 @@ fn config(partitions: usize, hash_joins: bool, memory_bytes: usize) -> SessionCo
     // Taken by every sort before it knows whether it will spill, so it has to be small.
     options.execution.sort_spill_reservation_bytes =
         (memory_bytes / 256).min(SORT_RESERVATION_BYTES_MAX);
+    // What is sorted in one piece counts once for each batch that comes of it.
+    let in_place = &mut options.execution.sort_in_place_threshold_bytes;
+    *in_place = (memory_bytes / 256).min(*in_place);
     options.sql_parser.dialect = datafusion::config::Dialect::PostgreSQL;
     options.sql_parser.map_string_types_to_utf8view = true;
     options.optimizer.prefer_hash_join = hash_joins;
@@ -108,6 +119,7 @@ struct Catalog {
     local: Arc<Local>,
     lake: Option<Arc<dyn LakeTables>>,
     versions: BTreeMap<TableName, u64>,
+    schemas: BTreeMap<TableName, SchemaRef>,
 }
 
 impl fmt::Debug for Catalog {
@@ -127,7 +139,8 @@ impl CatalogProvider for Catalog {
         }
         let zone = Name::new(name).ok()?;
         let lake = Arc::clone(self.lake.as_ref()?);
-        Some(Arc::new(Zone { zone, lake, versions: self.versions.clone() }))
+        let (versions, schemas) = (self.versions.clone(), self.schemas.clone());
+        Some(Arc::new(Zone { zone, lake, versions, schemas }))
     }
 }
 
@@ -155,6 +168,7 @@ struct Zone {
     zone: Name,
     lake: Arc<dyn LakeTables>,
     versions: BTreeMap<TableName, u64>,
+    schemas: BTreeMap<TableName, SchemaRef>,
 }
 
 impl fmt::Debug for Zone {
@@ -173,6 +187,9 @@ impl SchemaProvider for Zone {
         let (name, asked) = crate::at_version::split(name);
         let Ok(table) = Name::new(name) else { return Ok(None) };
         let table = TableName { zone: self.zone.clone(), table };
+        if let Some(schema) = self.schemas.get(&table) {
+            return Ok(Some(Arc::new(EmptyTable::new(canonical_schema(schema)))));
+        }
         let version = asked.or_else(|| self.versions.get(&table).copied());
         let found = self.lake.provider(&table, version).await;
         found.map_err(|problem| DataFusionError::External(Box::new(problem)))
