@@ -1,12 +1,16 @@
-//! The crash harness: the program dies before each durable step, is run again, and must end as if
-//! nothing had happened.
+//! The crash harness: something goes wrong before each durable step, the program is run again, and
+//! must end as if nothing had happened.
 //!
 //! The golden pipeline has two files, rejects at three nodes, a table that grows, one that is
 //! merged into, and a PostgreSQL table.
 
+use crate::faults::{FAULTS, Struck};
 use crate::program::Project;
+use crate::syscalls::long_tests;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::fmt::{self, Display};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use testkit::Postgres;
 
@@ -25,6 +29,9 @@ nodes:
 "#;
 
 const SINKS: &[&str] = &["bronze.rows", "silver.rows", "quarantine.golden"];
+
+/// More durable steps than a run of the golden pipeline has.
+const STEPS_MAX: u64 = 60;
 
 /// Numbers projects, so that each has a database table of its own.
 static PROJECTS: AtomicUsize = AtomicUsize::new(0);
@@ -88,12 +95,7 @@ impl<'a> Golden<'a> {
 
     /// Runs until the program ends or dies before durable step `at`. True when it died.
     fn dies(&self, at: u64) -> bool {
-        let ended = self.project.run(&["--die-at", &at.to_string(), "run"]);
-        match ended.code {
-            Some(0) => false,
-            None => true,
-            code => panic!("step {at}: code {code:?}\n{}\n{}", ended.out, ended.err),
-        }
+        matches!(self.project.strike("kill", at), Struck::Died)
     }
 
     pub(crate) fn state(&self) -> State {
@@ -163,73 +165,154 @@ impl<'a> Golden<'a> {
     }
 }
 
-/// Dies once at every step of the first run and of the run after a second delivery.
-#[test]
-fn r_01_a_death_before_any_durable_step_changes_nothing() {
-    let Some(postgres) = Postgres::start() else { return };
-    let calm = Golden::new(&postgres);
-    calm.project.ok(&["run"]);
-    let after_first = calm.state();
-    calm.deliver();
-    calm.project.ok(&["run"]);
-    let after_second = calm.state();
-    let mut deaths = 0;
-    for at in 1.. {
-        let shop = Golden::new(&postgres);
-        if !shop.dies(at) {
-            break;
-        }
-        deaths += 1;
-        shop.project.ok(&["run"]);
-        shop.assert_like(&after_first, &format!("first run, died before step {at}"));
+/// The undisturbed results: after the first delivery, and after the second.
+pub(crate) fn calm(postgres: &Postgres) -> [State; 2] {
+    let shop = Golden::new(postgres);
+    shop.project.ok(&["run"]);
+    let after_first = shop.state();
+    shop.deliver();
+    shop.project.ok(&["run"]);
+    [after_first, shop.state()]
+}
+
+/// One fault: in the run after the first delivery or after the second, before durable step `at`.
+#[derive(Debug, Clone, Copy)]
+struct Strike {
+    fault: &'static str,
+    at: u64,
+    second: bool,
+}
+
+/// Faults struck so far, by what they were and how they ended.
+#[derive(Default)]
+struct Tally(Mutex<BTreeMap<String, usize>>);
+
+impl Tally {
+    fn count(&self, what: &str) {
+        *self.0.lock().unwrap().entry(what.to_owned()).or_default() += 1;
     }
-    for at in 1.. {
-        let shop = Golden::new(&postgres);
+
+    fn total(&self) -> usize {
+        self.0.lock().unwrap().values().sum()
+    }
+}
+
+impl Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = self.0.lock().unwrap();
+        let parts: Vec<String> = counts.iter().map(|(what, n)| format!("{n} {what}")).collect();
+        f.write_str(&parts.join(", "))
+    }
+}
+
+/// Runs jobs on both cores.
+pub(crate) fn in_parallel<T: Sync>(jobs: &[T], work: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    work(job);
+                }
+            });
+        }
+    });
+}
+
+/// Strikes a fresh shop, lets it recover, compares. False when the run has no such step.
+fn strikes_and_recovers(
+    postgres: &Postgres,
+    strike: Strike,
+    expected: &State,
+    tally: &Tally,
+) -> bool {
+    let shop = Golden::new(postgres);
+    if strike.second {
         shop.project.ok(&["run"]);
         shop.deliver();
-        if !shop.dies(at) {
-            break;
-        }
-        deaths += 1;
-        shop.project.ok(&["run"]);
-        shop.assert_like(&after_second, &format!("second run, died before step {at}"));
     }
-    println!("crash harness: {deaths} deaths, 0 violations");
-    assert!(deaths >= 20, "only {deaths} durable steps were found");
+    let struck = shop.project.strike(strike.fault, strike.at);
+    let how = match struck {
+        Struck::No => return false,
+        // Nothing more to do: what the run has said to be done is compared as it is.
+        Struck::Over => "overcome",
+        Struck::Died => "died of",
+        Struck::Told => "told",
+    };
+    if !matches!(struck, Struck::Over) {
+        shop.project.ok(&["run"]);
+    }
+    shop.assert_like(expected, &format!("{strike:?}"));
+    tally.count(&format!("{} {how}", strike.fault));
+    true
+}
+
+/// Every fault, or a choice that rotates, before every step of a run.
+fn sweep(
+    postgres: &Postgres,
+    (faults, second): (&[&'static str], bool),
+    expected: &State,
+    tally: &Tally,
+) {
+    for at in 1.. {
+        let fault = faults[(at as usize + usize::from(second)) % faults.len()];
+        if !strikes_and_recovers(postgres, Strike { fault, at, second }, expected, tally) {
+            return;
+        }
+    }
+}
+
+/// Strikes once before every step of the first run and of the run after a second delivery.
+#[test]
+fn r_01_a_fault_before_any_durable_step_changes_nothing() {
+    let Some(postgres) = Postgres::start() else { return };
+    let expected = calm(&postgres);
+    let mut jobs: Vec<(Vec<&'static str>, bool)> = Vec::new();
+    for second in [false, true] {
+        if long_tests() {
+            jobs.extend(FAULTS.iter().map(|fault| (vec![*fault], second)));
+        } else {
+            // Every step once by death and once by one of the others, in turn.
+            jobs.push((vec!["kill"], second));
+            jobs.push((FAULTS.iter().copied().filter(|fault| *fault != "kill").collect(), second));
+        }
+    }
+    let tally = Tally::default();
+    in_parallel(&jobs, |(faults, second)| {
+        sweep(&postgres, (faults, *second), &expected[usize::from(*second)], &tally);
+    });
+    println!("crash harness: {} faults, 0 violations ({tally})", tally.total());
+    assert!(tally.total() >= if long_tests() { 250 } else { 60 }, "only {tally}");
 }
 
 /// Dies twice: before step N, and again before step M of the recovery.
 #[test]
 fn r_01_a_death_during_recovery_changes_nothing() {
     let Some(postgres) = Postgres::start() else { return };
-    let calm = Golden::new(&postgres);
-    calm.project.ok(&["run"]);
-    let expected = calm.state();
-    let all = std::env::var("AFFLUENT_LONG_TESTS").is_ok_and(|value| value == "1");
-    let mut deaths = 0;
-    'first: for first in 1u64.. {
-        for second in 1u64.. {
-            // Without the long tests a fifth of the pairs is tried, spread over all of them.
-            if !all && (first * 7 + second * 3) % 11 != 0 {
-                if second > 40 {
-                    break;
-                }
-                continue;
-            }
+    let [expected, _] = calm(&postgres);
+    let (deaths, steps) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let first: Vec<u64> = (1..=STEPS_MAX).collect();
+    in_parallel(&first, |first| {
+        // Without the long tests an eleventh of the pairs is tried, spread over all of them.
+        let seconds = (1..=STEPS_MAX)
+            .filter(|second| long_tests() || (first * 7 + second * 3).is_multiple_of(11));
+        for second in seconds {
             let shop = Golden::new(&postgres);
-            if !shop.dies(first) {
-                break 'first;
+            if !shop.dies(*first) {
+                return;
             }
-            deaths += 1;
+            steps.fetch_max(*first as usize, Ordering::Relaxed);
+            deaths.fetch_add(1, Ordering::Relaxed);
             let died_again = shop.dies(second);
-            deaths += u64::from(died_again);
+            deaths.fetch_add(usize::from(died_again), Ordering::Relaxed);
             shop.project.ok(&["run"]);
             shop.assert_like(&expected, &format!("died before step {first}, then {second}"));
             if !died_again {
-                break;
+                return;
             }
         }
-    }
+    });
+    let (deaths, steps) = (deaths.into_inner(), steps.into_inner());
     println!("crash harness: {deaths} deaths in pairs, 0 violations");
-    assert!(deaths > 0);
+    assert!(deaths > 0 && steps < STEPS_MAX as usize, "{deaths} deaths, {steps} steps");
 }

@@ -5,10 +5,12 @@
 
 mod boutique;
 mod crash;
+mod disks;
 mod docs;
 mod examples;
 mod explore;
 mod failures;
+mod faults;
 mod foreign;
 mod memory;
 mod mistakes;

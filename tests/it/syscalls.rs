@@ -1,9 +1,8 @@
-//! What the kernel sees of a run: deaths at system calls, the order of syncs and names, disks that
-//! report errors. None of it knows where the program itself sees its durable steps.
+//! What the kernel sees of a run: deaths at system calls, the order of syncs and names. None of it
+//! knows where the program itself sees its durable steps.
 
-use crate::crash::{Golden, State};
+use crate::crash::{Golden, State, calm, in_parallel};
 use crate::program::{Ended, Project};
-use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,7 +33,7 @@ pub(crate) fn long_tests() -> bool {
 }
 
 /// Whether `strace` may trace here; says so when not.
-fn can_trace() -> bool {
+pub(crate) fn can_trace() -> bool {
     let output = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).output();
     if output.is_ok_and(|output| output.status.success()) {
         return true;
@@ -44,7 +43,7 @@ fn can_trace() -> bool {
 }
 
 /// The program under `strace`, with one worker thread so that calls come in nearly one order.
-fn traced(project: &Project, tracing: &[&str], arguments: &[&str]) -> Ended {
+pub(crate) fn traced(project: &Project, tracing: &[&str], arguments: &[&str]) -> Ended {
     let program = project.command(arguments);
     let mut strace = Command::new("strace");
     strace.args(["-f", "-qq"]).args(tracing).arg("--").arg(program.get_program());
@@ -106,12 +105,7 @@ fn r_02_a_death_at_any_system_call_changes_nothing() {
         return;
     }
     let Some(postgres) = Postgres::start() else { return };
-    let calm = Golden::new(&postgres);
-    calm.project.ok(&["run"]);
-    let after_first = calm.state();
-    calm.deliver();
-    calm.project.ok(&["run"]);
-    let after_second = calm.state();
+    let expected = calm(&postgres);
     let all = long_tests();
     let mut jobs = Vec::new();
     for &(call, every) in CALLS {
@@ -123,89 +117,57 @@ fn r_02_a_death_at_any_system_call_changes_nothing() {
             }
         }
     }
-    let (next, deaths) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                while let Some(&(first, every)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let expected = if first.second { &after_second } else { &after_first };
-                    let died = sweep(&postgres, first, every, expected);
-                    println!("{} (second run: {}): {died} deaths", first.call, first.second);
-                    deaths.fetch_add(died, Ordering::Relaxed);
-                }
-            });
-        }
+    let deaths = AtomicUsize::new(0);
+    in_parallel(&jobs, |&(first, every)| {
+        let died = sweep(&postgres, first, every, &expected[usize::from(first.second)]);
+        println!("{} (second run: {}): {died} deaths", first.call, first.second);
+        deaths.fetch_add(died, Ordering::Relaxed);
     });
     let deaths = deaths.into_inner();
     println!("system calls: {deaths} deaths, 0 violations");
     assert!(deaths >= if all { 120 } else { 30 }, "only {deaths} deaths");
 }
 
-/// A disk that reports an error is believed: nothing is acknowledged, and nothing is lost.
-#[test]
-fn r_06_a_sync_that_fails_is_a_problem_and_never_an_acknowledgement() {
-    if !can_trace() {
-        return;
-    }
-    let Some(postgres) = Postgres::start() else { return };
-    let calm = Golden::new(&postgres);
-    calm.project.ok(&["run"]);
-    let expected = calm.state();
-    let (mut failures, every) = (0, if long_tests() { 1 } else { 2 });
-    for call in ["fsync", "fdatasync", "linkat", "rename"] {
-        let mut survivals = 0;
-        for at in (1..).step_by(every) {
-            let shop = Golden::new(&postgres);
-            let trace = format!("trace={call}");
-            let inject = format!("inject={call}:error=EIO:when={at}");
-            let tracing = ["-o", "/dev/null", "-e", &trace, "-e", &inject];
-            let ended = traced(&shop.project, &tracing, &["--json", "--threads", "1", "run"]);
-            if ended.code == Some(0) {
-                survivals += 1;
-                if survivals == SURVIVALS_IN_A_ROW {
-                    break;
-                }
-                continue;
-            }
-            survivals = 0;
-            failures += 1;
-            let story = format!("{call} {at} fails");
-            let line = ended.err.lines().next().unwrap_or_default();
-            let problem: Value = serde_json::from_str(line).unwrap_or_else(|_| {
-                panic!("{story}: {:?}, not a problem: {}", ended.code, ended.err)
-            });
-            assert_eq!(problem["code"], "storage_failed", "{story}: {problem}");
-            shop.project.ok(&["run"]);
-            shop.assert_like(&expected, &story);
-        }
-    }
-    println!("failing disks: {failures} errors, 0 violations");
-    assert!(failures >= 8, "only {failures} errors were seen");
-}
+/// Calls that change what a power cut could take.
+pub(crate) const WATCHED: &str = "trace=write,writev,pwrite64,pwritev,ftruncate,copy_file_range,\
+                                  fsync,fdatasync,link,linkat,rename,renameat,renameat2,mkdir,\
+                                  mkdirat";
 
 /// Files whose survival matters not: rows on their way, what is found out again, locks.
-fn is_passing(path: &Path) -> bool {
+pub(crate) fn is_passing(path: &Path) -> bool {
     let passing = ["_staging", "spill", "schemas", ".gitignore"];
     path.iter().any(|part| passing.iter().any(|name| part == *name))
 }
 
 /// One system call of a trace, its paths resolved by `strace -y`.
 #[derive(Debug)]
-struct Call {
-    name: String,
-    arguments: String,
+pub(crate) struct Call {
+    pub(crate) name: String,
+    pub(crate) arguments: String,
     failed: bool,
+    /// Whether `strace` has made it fail.
+    pub(crate) injected: bool,
+}
+
+impl Call {
+    /// The files that the call is about.
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+        match descriptor_path(&self.arguments) {
+            Some(path) if !self.arguments.starts_with(['"', 'A']) => vec![path],
+            _ => quoted(&self.arguments),
+        }
+    }
 }
 
 /// A moment of a trace.
 #[derive(Debug)]
-enum Moment {
+pub(crate) enum Moment {
     Begin(Call),
     End(Call),
 }
 
 /// Calls of all threads in the order of the trace, each with its beginning and its end.
-fn moments(trace: &str) -> Vec<Moment> {
+pub(crate) fn moments(trace: &str) -> Vec<Moment> {
     let mut open: BTreeMap<&str, (String, String)> = BTreeMap::new();
     let mut moments = Vec::new();
     for line in trace.lines() {
@@ -213,37 +175,43 @@ fn moments(trace: &str) -> Vec<Moment> {
         let rest = rest.trim_start();
         if let Some(resumed) = rest.strip_prefix("<... ") {
             let Some((name, arguments)) = open.remove(thread) else { continue };
-            let failed = resumed.contains(") = -1 ") || resumed.contains(")  = -1 ");
-            moments.push(Moment::End(Call { name, arguments, failed }));
+            moments.push(Moment::End(ended(name, arguments, resumed)));
         } else if let Some((name, arguments)) = rest.split_once('(') {
             let (name, arguments) = (name.to_owned(), arguments.to_owned());
-            let call = |failed| Call { name: name.clone(), arguments: arguments.clone(), failed };
-            moments.push(Moment::Begin(call(false)));
+            let begun = Call { name, arguments, failed: false, injected: false };
+            let (name, arguments) = (begun.name.clone(), begun.arguments.clone());
+            moments.push(Moment::Begin(begun));
             if arguments.ends_with("<unfinished ...>") {
                 open.insert(thread, (name, arguments));
             } else {
-                let result = arguments.rsplit_once(" = ").map_or("", |(_, result)| result);
-                moments.push(Moment::End(call(result.starts_with("-1"))));
+                moments.push(Moment::End(ended(name, arguments.clone(), &arguments)));
             }
         }
     }
     moments
 }
 
+/// A call with the result that stands at the end of its line; `?` is that of a process that died.
+fn ended(name: String, arguments: String, line: &str) -> Call {
+    let result = line.rsplit_once(" = ").map_or("?", |(_, result)| result);
+    let failed = result.starts_with("-1") || result.starts_with('?');
+    Call { name, arguments, failed, injected: line.ends_with("(INJECTED)") }
+}
+
 /// The path of the first file descriptor: `11</path>`.
-fn descriptor_path(arguments: &str) -> Option<PathBuf> {
+pub(crate) fn descriptor_path(arguments: &str) -> Option<PathBuf> {
     let (_, rest) = arguments.split_once('<')?;
     Some(PathBuf::from(rest.split_once('>')?.0))
 }
 
 /// Texts in quotes: the paths of calls that take paths.
-fn quoted(arguments: &str) -> Vec<PathBuf> {
+pub(crate) fn quoted(arguments: &str) -> Vec<PathBuf> {
     arguments.split('"').skip(1).step_by(2).map(PathBuf::from).collect()
 }
 
 /// What a power cut could take, as the calls go by.
 #[derive(Default)]
-struct Disk {
+pub(crate) struct Disk {
     /// Files with bytes that no sync has covered.
     dirty: BTreeSet<PathBuf>,
     /// Names in folders that no sync of the folder has covered.
@@ -252,11 +220,11 @@ struct Disk {
     syncing: Vec<(PathBuf, BTreeSet<PathBuf>)>,
     /// Names of finished files.
     published: BTreeSet<PathBuf>,
-    violations: Vec<String>,
+    pub(crate) violations: Vec<String>,
 }
 
 impl Disk {
-    fn watch(&mut self, moment: &Moment, project: &Path) {
+    pub(crate) fn watch(&mut self, moment: &Moment, project: &Path) {
         match moment {
             Moment::Begin(call) => self.begin(call, project),
             Moment::End(call) => self.end(call, project),
@@ -366,9 +334,7 @@ fn r_05_files_are_synced_before_they_are_named_and_names_before_they_are_used() 
             shop.deliver();
         }
         let trace = project.join("trace");
-        let calls = "trace=write,writev,pwrite64,pwritev,ftruncate,copy_file_range,fsync,\
-                     fdatasync,link,linkat,rename,renameat,renameat2,mkdir,mkdirat";
-        let tracing = ["-y", "-o", &trace.to_string_lossy(), "-e", calls];
+        let tracing = ["-y", "-o", &trace.to_string_lossy(), "-e", WATCHED];
         let ended = traced(&shop.project, &tracing, &["run"]);
         assert_eq!(ended.code, Some(0), "{}{}", ended.out, ended.err);
         for moment in moments(&fs::read_to_string(&trace).unwrap()) {
@@ -384,4 +350,46 @@ fn r_05_files_are_synced_before_they_are_named_and_names_before_they_are_used() 
     disk.violations.sort();
     disk.violations.dedup();
     assert_eq!(disk.violations, Vec::<String>::new());
+}
+
+/// A run that dies at a sync leaves names that no sync has covered. Whatever the next run finds and
+/// relies on gets its lasting name first.
+#[test]
+fn r_05_names_that_a_dead_run_has_left_are_synced_before_they_are_used() {
+    if !can_trace() {
+        return;
+    }
+    let Some(postgres) = Postgres::start() else { return };
+    let (mut deaths, every) = (0, if long_tests() { 1 } else { 3 });
+    for at in (1..).step_by(every) {
+        let shop = Golden::new(&postgres);
+        let project = shop.project.path().canonicalize().unwrap();
+        let trace = project.join("trace");
+        let trace = trace.to_string_lossy();
+        let mut disk = Disk::default();
+        let kill = format!("inject=fsync:signal=KILL:when={at}");
+        let tracing = ["-y", "-o", &trace, "-e", WATCHED, "-e", &kill];
+        let died = traced(&shop.project, &tracing, &["--threads", "1", "run"]);
+        if died.code == Some(0) {
+            break;
+        }
+        deaths += 1;
+        for moment in moments(&fs::read_to_string(&*trace).unwrap()) {
+            disk.watch(&moment, &project);
+        }
+        // A sync that was going on when the process died has covered nothing.
+        disk.syncing.clear();
+        assert_eq!(disk.violations, Vec::<String>::new(), "dead at sync {at}");
+        let tracing = ["-y", "-o", &trace, "-e", WATCHED];
+        let ended = traced(&shop.project, &tracing, &["--threads", "1", "run"]);
+        assert_eq!(ended.code, Some(0), "{}{}", ended.out, ended.err);
+        for moment in moments(&fs::read_to_string(&*trace).unwrap()) {
+            disk.watch(&moment, &project);
+        }
+        disk.expect_names(&project, "the end of the run");
+        disk.violations.dedup();
+        assert_eq!(disk.violations, Vec::<String>::new(), "after a death at sync {at}");
+    }
+    println!("names left by the dead: {deaths} deaths, 0 violations");
+    assert!(deaths >= 4, "only {deaths} deaths");
 }

@@ -4,6 +4,7 @@ use crate::commands;
 use clap::{Args, Parser, Subcommand};
 use model::Name;
 use std::path::PathBuf;
+use stdx::durable::Fault;
 
 /// A complete data platform in one program.
 #[derive(Debug, Parser)]
@@ -40,9 +41,10 @@ pub struct Global {
     /// Threads; one per core when not given
     #[arg(long, global = true, value_name = "N")]
     pub threads: Option<usize>,
-    /// Die before the N-th durable step (debug builds; for crash tests)
-    #[arg(long, global = true, hide = true, default_value_t = 0)]
-    pub die_at: u64,
+    /// Fail before the N-th durable step: `kill@N`, `exit@N`, `panic@N`, `error@N`, `error@N+`,
+    /// `hang@N`, `delay@N` (debug builds; for crash tests)
+    #[arg(long, alias = "die-at", global = true, hide = true, value_name = "KIND@N")]
+    pub fault: Option<Fault>,
 }
 
 fn name(text: &str) -> Result<Name, String> {

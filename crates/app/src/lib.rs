@@ -6,6 +6,7 @@ pub mod commands;
 pub mod demo;
 mod live;
 mod output;
+pub mod panics;
 pub mod selection;
 mod variables;
 pub mod workbench;

@@ -16,6 +16,7 @@ fn main() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("AFFLUENT_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("off"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    app::panics::install();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(8 << 20)

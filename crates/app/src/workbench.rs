@@ -228,11 +228,13 @@ fn prepare_state(state: &Path) -> Result<()> {
             .detail(error)
             .hint("the project's folder must be writable: run records are kept there")
     };
-    if state.is_dir() {
+    let ignored = state.join(".gitignore");
+    // Empty, it was being written when the disk failed.
+    if std::fs::metadata(&ignored).is_ok_and(|file| file.len() > 0) {
         return Ok(());
     }
     stdx::durable::create_dir_all(state).map_err(failed)?;
     let owner_only = std::fs::Permissions::from_mode(0o700);
     std::fs::set_permissions(state, owner_only).map_err(failed)?;
-    std::fs::write(state.join(".gitignore"), "*\n").map_err(failed)
+    std::fs::write(ignored, "*\n").map_err(failed)
 }

@@ -67,6 +67,7 @@ fn io_problem(path: &Path, error: &io::Error) -> Problem {
     Problem::new(code, "the run journal cannot be read or written")
         .detail(error)
         .in_file(path.display())
+        .hint("mend the disk or free space, then run again: the run goes on where it was")
 }
 
 fn damaged(path: &Path, error: &serde_json::Error) -> Problem {

@@ -228,7 +228,7 @@ impl Target {
         if self.durable {
             trace("sync file", temporary);
             file.sync_all()?;
-            durable::step(&self.step);
+            durable::step(&self.step)?;
         }
         trace("publish", &self.path);
         match publish {

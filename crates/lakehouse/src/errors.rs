@@ -5,6 +5,7 @@ use deltalake::DeltaTableError;
 use model::{Problem, codes};
 use std::error::Error;
 use std::io;
+use tokio::task::JoinError;
 
 /// A problem for whatever a query over the lake reports: problems from below come back unchanged.
 pub fn from_datafusion(error: &DataFusionError) -> Problem {
@@ -56,7 +57,7 @@ pub(crate) fn from_arrow(error: &arrow::error::ArrowError) -> Problem {
 }
 
 /// A task of ours ended without an answer.
-pub(crate) fn from_join(error: &tokio::task::JoinError) -> Problem {
+pub(crate) fn from_join(error: &JoinError) -> Problem {
     Problem::new(&codes::INTERNAL, "a task that wrote a lake table ended badly").detail(error)
 }
 
@@ -75,6 +76,9 @@ fn known(error: &(dyn Error + 'static)) -> Option<Problem> {
     while let Some(current) = cause {
         if let Some(problem) = current.downcast_ref::<Problem>() {
             return Some(problem.clone());
+        }
+        if let Some(join) = current.downcast_ref::<JoinError>().filter(|error| error.is_panic()) {
+            return Some(from_join(join));
         }
         if let Some(problem) = current.downcast_ref::<io::Error>().and_then(known_io) {
             return Some(problem);

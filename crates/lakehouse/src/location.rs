@@ -5,6 +5,7 @@ use crate::errors::{from_io, from_store};
 use model::{Name, Problem, Result, TableName, codes};
 use object_store::ObjectStore;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
+use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -123,6 +124,12 @@ impl Root {
     /// The folder of a table in the store.
     pub(crate) fn table_folder(&self, table: &TableName) -> Path {
         self.folder.clone().join(table.zone.as_str()).join(table.table.as_str())
+    }
+
+    /// Where something lies in the local file system, if this is where the lake is.
+    pub(crate) fn local_path(&self, path: &Path) -> Option<PathBuf> {
+        let is_local = self.base.scheme() == "file";
+        is_local.then(|| LocalFileSystem::new().path_to_filesystem(path).ok()).flatten()
     }
 
     /// The address of a table.

@@ -1,13 +1,15 @@
 //! The log's commit files, read directly: history, commits by key, and what is wrong with them.
 
 use crate::durable_store::LOG;
-use crate::errors::from_store;
+use crate::errors::{from_io, from_join, from_store};
+use crate::location::Root;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use model::{Problem, Result, TableName, codes};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use serde_json::{Map, Value};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Key of our own entry in a commit's information.
@@ -18,6 +20,8 @@ pub(crate) const OWN: &str = "affluent";
 pub(crate) struct Log {
     store: Arc<dyn ObjectStore>,
     folder: Path,
+    /// The folder in the local file system, when it lies there.
+    local: Option<PathBuf>,
 }
 
 /// One commit: its version and its actions.
@@ -43,8 +47,16 @@ impl CommitFile {
 }
 
 impl Log {
-    pub(crate) fn new(store: Arc<dyn ObjectStore>, table_folder: &Path) -> Self {
-        Self { store, folder: table_folder.clone().join(LOG) }
+    pub(crate) fn new(root: &Root, table_folder: &Path) -> Self {
+        let folder = table_folder.clone().join(LOG);
+        Self { store: Arc::clone(&root.store), local: root.local_path(&folder), folder }
+    }
+
+    /// Makes the names of all commits survive a power cut, whoever wrote them.
+    pub(crate) async fn keep(&self) -> Result<()> {
+        let Some(folder) = self.local.clone() else { return Ok(()) };
+        let synced = tokio::task::spawn_blocking(move || stdx::durable::sync_dir(&folder)).await;
+        synced.map_err(|error| from_join(&error))?.map_err(|error| from_io(&error))
     }
 
     /// Versions whose commit file is there, newest first.

@@ -39,7 +39,7 @@ impl Place {
             .map_err(|error| from_delta(&error))?;
         let log_store =
             default_logstore(Arc::from(prefixed), Arc::clone(&root.store), &url, &config);
-        let log = Log::new(Arc::clone(&root.store), &folder);
+        let log = Log::new(root, &folder);
         Ok(Self { name: name.clone(), folder, log_store, log })
     }
 
@@ -195,6 +195,8 @@ impl Table {
         if found.is_none_or(|version| version < TRANSACTION_VERSION) {
             return Ok(None);
         }
+        // Whoever made it may have died before the name of the commit was sure to survive.
+        self.place.log.keep().await?;
         let commit = self.place.log.find(&app_id).await?;
         let info = commit.as_ref().map(CommitFile::info).unwrap_or_default();
         let own = info.get(OWN).cloned().unwrap_or_default();

@@ -1,27 +1,32 @@
-//! Durable steps: bytes that survive a power cut, and a place to die before each of them.
+//! Durable steps: bytes that survive a power cut, and a place to fail before each of them.
 //!
 //! The recipe is always the same: write under a temporary name, sync the file, link or rename it
 //! to its final name, sync the folder. Every step that changes what a restart will find passes
-//! [`step`], so that a debug build can be told to die before the N-th of them.
+//! [`step`], so that a debug build can be told to fail before the N-th of them.
 
+mod fault;
+
+pub use fault::{EXIT_CODE, Fault, FaultKind, inject};
+
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 static STEPS_PASSED: AtomicU64 = AtomicU64::new(0);
-static DIE_AT: AtomicU64 = AtomicU64::new(0);
 static TEMPORARY_FILES: AtomicU64 = AtomicU64::new(0);
+/// Folders that were there already and that this process has synced into the ones above.
+static KEPT: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+const KEPT_MAX: usize = 4096;
+/// Systems write names to the disk by themselves within half a minute.
+const YOUNG: Duration = Duration::from_secs(600);
 
 /// What temporary names end with; whatever carries it after a crash is rubbish.
 pub const TEMPORARY_SUFFIX: &str = ".tmp~";
-
-/// Makes the process die before durable step `number` (1 is the first). 0 disarms.
-///
-/// Only debug builds obey.
-pub fn die_at(number: u64) {
-    DIE_AT.store(number, Ordering::SeqCst);
-}
 
 /// How many durable steps this process has begun.
 pub fn steps_passed() -> u64 {
@@ -30,21 +35,11 @@ pub fn steps_passed() -> u64 {
 
 /// Marks a durable step: the instant before the outside world changes for good.
 ///
-/// `name` says what is about to become durable, for traces of the crash harness.
-pub fn step(name: &str) {
+/// `name` says what is about to become durable. An error means that it must not become so: it is
+/// handled as if the step itself had failed.
+pub fn step(name: &str) -> io::Result<()> {
     let number = STEPS_PASSED.fetch_add(1, Ordering::SeqCst) + 1;
-    if cfg!(debug_assertions) && number == DIE_AT.load(Ordering::SeqCst) {
-        die(name, number);
-    }
-}
-
-#[allow(clippy::print_stderr, reason = "the last words of a process that is about to be killed")]
-fn die(name: &str, number: u64) -> ! {
-    eprintln!("died before durable step {number}: {name}");
-    let own_process = rustix::process::getpid();
-    // SIGKILL rather than abort: no handler, no clean-up, as when the power goes.
-    let _ = rustix::process::kill_process(own_process, rustix::process::Signal::KILL);
-    std::process::abort()
+    fault::strike(name, number)
 }
 
 /// Syncs a folder, so that names created or removed in it survive.
@@ -55,7 +50,7 @@ pub fn sync_dir(dir: &Path) -> io::Result<()> {
 /// Creates a folder and its missing parents, each synced into the one above.
 pub fn create_dir_all(dir: &Path) -> io::Result<()> {
     if dir.is_dir() {
-        return Ok(());
+        return keep_young(dir);
     }
     if let Some(parent) = parent_of(dir) {
         create_dir_all(&parent)?;
@@ -68,6 +63,35 @@ pub fn create_dir_all(dir: &Path) -> io::Result<()> {
         Some(parent) => sync_dir(&parent),
         None => Ok(()),
     }
+}
+
+/// Makes the name of a folder that is already there survive: whoever made it a moment ago may have
+/// died before syncing it.
+fn keep_young(dir: &Path) -> io::Result<()> {
+    let is_known = || KEPT.lock().unwrap_or_else(PoisonError::into_inner).contains(dir);
+    let Some(parent) = parent_of(dir).filter(|parent| parent != dir) else { return Ok(()) };
+    if is_known() || !is_young(dir) {
+        return Ok(());
+    }
+    keep_young(&parent)?;
+    match sync_dir(&parent) {
+        // Somebody with other rights made it.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+        synced => synced?,
+    }
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    if kept.len() >= KEPT_MAX {
+        kept.clear();
+    }
+    kept.insert(dir.to_owned());
+    Ok(())
+}
+
+/// Whether the system may not have written a folder's name to the disk by itself yet.
+fn is_young(dir: &Path) -> bool {
+    let created = fs::metadata(dir).and_then(|metadata| metadata.created());
+    let age = created.ok().and_then(|created| created.elapsed().ok());
+    age.is_none_or(|age| age < YOUNG)
 }
 
 fn parent_of(path: &Path) -> Option<PathBuf> {
@@ -113,10 +137,18 @@ fn write_temporary(temporary: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Gives a written and synced temporary file its final name, and syncs the folder.
 pub fn publish_file(temporary: &Path, path: &Path, publish: Publish) -> io::Result<()> {
-    step(&path.to_string_lossy());
+    step(&path.to_string_lossy())?;
     match publish {
         Publish::Create => {
-            fs::hard_link(temporary, path)?;
+            if let Err(error) = fs::hard_link(temporary, path) {
+                // The caller is going to rely on what is there, so that it must be there to stay.
+                if let (io::ErrorKind::AlreadyExists, Some(parent)) =
+                    (error.kind(), parent_of(path))
+                {
+                    sync_dir(&parent)?;
+                }
+                return Err(error);
+            }
             let _ = fs::remove_file(temporary);
         }
         Publish::Replace => fs::rename(temporary, path)?,
@@ -142,6 +174,10 @@ impl AppendLog {
         }
         let file = OpenOptions::new().append(true).read(true).open(path)?;
         let bytes = fs::read(path)?;
+        if let (true, Some(parent)) = (bytes.is_empty(), parent_of(path)) {
+            // Nobody has relied on its name yet; the first line does.
+            sync_dir(&parent)?;
+        }
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         if whole < bytes.len() {
             file.set_len(whole as u64)?;
@@ -153,7 +189,7 @@ impl AppendLog {
     /// Appends one line (without its line feed), durable when this returns.
     pub fn append(&mut self, line: &str) -> io::Result<()> {
         assert!(!line.contains('\n'), "a log line is one line");
-        step(&self.path.to_string_lossy());
+        step(&self.path.to_string_lossy())?;
         self.file.write_all(format!("{line}\n").as_bytes())?;
         self.file.sync_data()
     }

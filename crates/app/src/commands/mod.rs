@@ -24,6 +24,7 @@ pub mod test;
 
 use crate::cli::{Cli, Command};
 use crate::output::{ExitCode, Output};
+use crate::panics::{caught, with_place};
 use crate::workbench::{Settings, Workbench};
 use model::Problem;
 
@@ -51,7 +52,7 @@ impl Session {
 /// Runs the command; problems are printed.
 pub async fn execute(cli: Cli) -> ExitCode {
     let global = cli.global;
-    stdx::durable::die_at(global.die_at);
+    stdx::durable::inject(global.fault);
     let session = Session {
         settings: Settings {
             project: global.project,
@@ -61,33 +62,38 @@ pub async fn execute(cli: Cli) -> ExitCode {
         },
         output: Output::new(global.json),
     };
-    let outcome = match cli.command {
-        Command::Run(arguments) => run::execute(&session, arguments).await,
-        Command::Check(arguments) => check::execute(&session, arguments).await,
-        Command::Completions(arguments) => completions::execute(&session, arguments).await,
-        Command::Docs(arguments) => docs::execute(&session, arguments).await,
-        Command::Demo(arguments) => demo::execute(&session, arguments).await,
-        Command::Init(arguments) => init::execute(&session, arguments).await,
-        Command::Preview(arguments) => preview::execute(&session, arguments).await,
-        Command::Schema(arguments) => schema::execute(&session, arguments).await,
-        Command::Recover(arguments) => recover::execute(&session, arguments).await,
-        Command::Query(arguments) => query::execute(&session, arguments).await,
-        Command::Profile(arguments) => profile::execute(&session, arguments).await,
-        Command::Sql(arguments) => sql::execute(&session, arguments).await,
-        Command::Test(arguments) => test::execute(&session, arguments).await,
-        Command::Tables(arguments) => tables::execute(&session, arguments).await,
-        Command::Runs(arguments) => runs::execute(&session, arguments).await,
-        Command::Logs(arguments) => logs::execute(&session, arguments).await,
-        Command::Explain(arguments) => explain::execute(&session, arguments).await,
-        Command::Lineage(arguments) => lineage::execute(&session, arguments).await,
-        Command::Maintain(arguments) => maintain::execute(&session, arguments).await,
-        Command::Modules(arguments) => modules::execute(&session, arguments).await,
-    };
-    match outcome {
+    let outcome = caught(async { Ok(dispatch(&session, cli.command).await) }).await;
+    match outcome.unwrap_or_else(|problem| Err(vec![problem])) {
         Ok(code) => code,
         Err(problems) => {
+            let problems: Vec<Problem> = problems.into_iter().map(with_place).collect();
             problems.iter().for_each(|problem| session.output.problem(problem));
             problems.iter().map(ExitCode::from).max().unwrap_or(ExitCode::Done)
         }
+    }
+}
+
+async fn dispatch(session: &Session, command: Command) -> Outcome {
+    match command {
+        Command::Run(arguments) => run::execute(session, arguments).await,
+        Command::Check(arguments) => check::execute(session, arguments).await,
+        Command::Completions(arguments) => completions::execute(session, arguments).await,
+        Command::Docs(arguments) => docs::execute(session, arguments).await,
+        Command::Demo(arguments) => demo::execute(session, arguments).await,
+        Command::Init(arguments) => init::execute(session, arguments).await,
+        Command::Preview(arguments) => preview::execute(session, arguments).await,
+        Command::Schema(arguments) => schema::execute(session, arguments).await,
+        Command::Recover(arguments) => recover::execute(session, arguments).await,
+        Command::Query(arguments) => query::execute(session, arguments).await,
+        Command::Profile(arguments) => profile::execute(session, arguments).await,
+        Command::Sql(arguments) => sql::execute(session, arguments).await,
+        Command::Test(arguments) => test::execute(session, arguments).await,
+        Command::Tables(arguments) => tables::execute(session, arguments).await,
+        Command::Runs(arguments) => runs::execute(session, arguments).await,
+        Command::Logs(arguments) => logs::execute(session, arguments).await,
+        Command::Explain(arguments) => explain::execute(session, arguments).await,
+        Command::Lineage(arguments) => lineage::execute(session, arguments).await,
+        Command::Maintain(arguments) => maintain::execute(session, arguments).await,
+        Command::Modules(arguments) => modules::execute(session, arguments).await,
     }
 }

@@ -3,6 +3,7 @@
 use super::{Outcome, Session};
 use crate::live::Live;
 use crate::output::{Colour, ExitCode, duration, table};
+use crate::panics::caught;
 use crate::selection::{Dependencies, select};
 use crate::workbench::Workbench;
 use clap::Args;
@@ -92,7 +93,7 @@ pub(crate) async fn execute(session: &Session, arguments: Arguments) -> Outcome 
         let live = Arc::new(Live::new(session.output));
         let engine = workbench.engine(Arc::clone(&live) as Arc<_>);
         let hash = &workbench.folder.pipelines[&name].hash;
-        let result = engine.run(graph, hash, &options).await;
+        let result = caught(engine.run(graph, hash, &options)).await;
         live.end();
         match result {
             Ok(summaries) => {

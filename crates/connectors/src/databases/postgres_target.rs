@@ -3,6 +3,7 @@
 use super::postgres_client::Session;
 use super::postgres_encode::Store;
 use super::selection::{quote, quote_list, quote_parts};
+use crate::storage::io_problem;
 use arrow::datatypes::{Field, SchemaRef};
 use contracts::table::SchemaPolicy;
 use model::{Problem, Result, codes};
@@ -251,7 +252,7 @@ impl Ledger {
             session.execute(&format!("CREATE SCHEMA IF NOT EXISTS {schema}")).await?;
         }
         let name = &self.name;
-        stdx::durable::step(&format!("create {name}"));
+        stdx::durable::step(&format!("create {name}")).map_err(|error| io_problem(name, &error))?;
         session
             .execute(&format!(
                 "CREATE TABLE IF NOT EXISTS {name} (app_id text PRIMARY KEY, \

@@ -10,6 +10,7 @@ use super::postgres_encode::{Encoder, HEADER, Store, TRAILER};
 use super::postgres_target::{Ledger, TargetTable};
 use super::selection::{quote, quote_list, quote_parts, table_parts};
 use crate::settings::OneOrMany;
+use crate::storage::io_problem;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -412,8 +413,11 @@ impl Prepared for PostgresPrepared {
         for statement in &self.at_commit {
             self.session.execute(statement).await?;
         }
-        stdx::durable::step(&format!("commit to {target}"));
-        match self.session.commit().await {
+        let answer = match stdx::durable::step(&format!("commit to {target}")) {
+            Ok(()) => self.session.commit().await,
+            Err(error) => CommitAnswer::Unknown(io_problem(&target, &error)),
+        };
+        match answer {
             CommitAnswer::Done => Ok(self.sink.committed_rows(self.rows, false)),
             CommitAnswer::Refused(problem) => Err(problem),
             CommitAnswer::Unknown(problem) => self.find_out(problem).await,

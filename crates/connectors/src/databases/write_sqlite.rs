@@ -8,6 +8,7 @@ use super::selection::{quote, quote_list};
 use super::sqlite_bind::{columns, declaration};
 use super::sqlite_client::{Database, blocking};
 use crate::settings::OneOrMany;
+use crate::storage::io_problem;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
@@ -404,7 +405,8 @@ impl SqlitePrepared {
         for statement in self.sink.statements(&existing, &self.schema)? {
             connection.execute_batch(&statement).map_err(|error| self.explain(&error))?;
         }
-        stdx::durable::step(&format!("commit to {}", committed.target));
+        stdx::durable::step(&format!("commit to {}", committed.target))
+            .map_err(|error| io_problem(&committed.target, &error))?;
         connection.execute_batch("COMMIT").map_err(failed)?;
         Ok(committed)
     }

@@ -323,7 +323,8 @@ impl Prepared for HttpPrepared {
             SendMethod::Put => Method::PUT,
             SendMethod::Patch => Method::PATCH,
         };
-        stdx::durable::step(&format!("send to {target}"));
+        stdx::durable::step(&format!("send to {target}"))
+            .map_err(|error| crate::storage::io_problem(&target, &error))?;
         let mut sent: u64 = 0;
         for request in self.spool.requests()? {
             let (address, body) = request?;

@@ -238,7 +238,7 @@ impl FileStore for LocalStore {
         let (context, path) = (self.context.clone(), path.to_owned());
         blocking(move || {
             let local = resolve(&context, &path)?;
-            durable::step(&path);
+            durable::step(&path).map_err(|e| io_problem(&path, &e))?;
             match fs::remove_file(&local) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
                 Err(error) => Err(io_problem(&path, &error)),

@@ -319,7 +319,7 @@ impl FileStore for S3Store {
         let key = self.key(path)?;
         let shown = from.display();
         let metadata = tokio::fs::metadata(from).await.map_err(|e| io_problem(&shown, &e))?;
-        stdx::durable::step(path);
+        stdx::durable::step(path).map_err(|e| io_problem(path, &e))?;
         if metadata.len() > PART_BYTES as u64 {
             return self.upload_parts(from, &key, path).await;
         }
@@ -330,7 +330,7 @@ impl FileStore for S3Store {
 
     async fn create(&self, path: &str, bytes: &[u8]) -> Result<bool> {
         let key = self.key(path)?;
-        stdx::durable::step(path);
+        stdx::durable::step(path).map_err(|e| io_problem(path, &e))?;
         let mut attempt = 1;
         loop {
             let Err(error) = self.put_if_absent(&key, bytes).await else { return Ok(true) };
@@ -345,7 +345,7 @@ impl FileStore for S3Store {
     }
 
     async fn delete(&self, path: &str) -> Result<()> {
-        stdx::durable::step(path);
+        stdx::durable::step(path).map_err(|e| io_problem(path, &e))?;
         match self.client.delete(&self.key(path)?).await {
             Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(problem(path, error)),
