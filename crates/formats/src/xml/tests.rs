@@ -177,3 +177,46 @@ fn b_07_many_attributes_take_linear_time() {
     let (few, many) = (time(20_000), time(200_000));
     assert!(many < few * 60 + Duration::from_millis(500), "{few:?}, {many:?}");
 }
+
+/// What reading a file adds at most to the memory of this process, in MiB. Tests that measure run
+/// in a process of their own.
+fn memory_added(content: impl AsRef<[u8]>) -> Option<u64> {
+    let one = one_file("rows.xml", content);
+    let status = |name: &str| {
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let line = status.lines().find(|line| line.starts_with(name))?;
+        line.split_whitespace().nth(1)?.parse::<u64>().ok()
+    };
+    // Forgets the peak of the past.
+    std::fs::write("/proc/self/clear_refs", "5").ok()?;
+    let before = status("VmRSS")?;
+    let rejected = Arc::new(Rejected::default());
+    let opened = open(vec![one.file.clone()], &row("a"), read_options(&rejected));
+    let outcome = opened.and_then(lines);
+    assert!(outcome.is_err() || !rejected.all().is_empty(), "{outcome:?}");
+    Some(status("VmHWM")?.saturating_sub(before) >> 10)
+}
+
+#[test]
+fn b_07_bombs_take_little_memory() {
+    let laughs: String = (1..10)
+        .map(|n| format!("<!ENTITY l{n} \"{}\">", format!("&l{};", n - 1).repeat(10)))
+        .collect();
+    let deep = || format!("<r>{}{}</r>", "<a>".repeat(100_000), "</a>".repeat(100_000));
+    let attributes: String = (0..20_000).map(|n| format!(" a{n}='{n}'")).collect();
+    let bombs: [(&str, String); 7] = [
+        ("entities", format!("<!DOCTYPE r [<!ENTITY l0 \"lol\">{laughs}]><r><a>&l9;</a></r>")),
+        ("references", format!("<r><a>{}</a></r>", "&l9;".repeat(1_000_000))),
+        ("depth", deep()),
+        ("open", "<a>".repeat(1_000_000)),
+        ("text", format!("<r><a>{}</a></r>", "x".repeat(40 << 20))),
+        ("name", format!("<r><{}/></r>", "x".repeat(40 << 20))),
+        ("attributes", format!("<r><a{attributes}/></r>")),
+    ];
+    for (name, content) in bombs {
+        let began = Instant::now();
+        let Some(mebibytes) = memory_added(content) else { return };
+        println!("b_07: {name}: {mebibytes} MiB, {:?}", began.elapsed());
+        assert!(mebibytes < 64, "{name}: {mebibytes} MiB");
+    }
+}
