@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "figures and skipped tests are told to people")]
 
 mod boutique;
+mod checks;
 mod crash;
 mod disks;
 mod docs;
@@ -16,6 +17,7 @@ mod memory;
 mod mistakes;
 mod program;
 mod real_data;
+mod repeats;
 mod runs;
 mod storage;
 mod syscalls;

@@ -99,6 +99,7 @@ pub(crate) async fn prepare(workbench: &Workbench, text: &str) -> Result<Prepare
         steps: vec![Step { name: "_query".to_owned(), sql, counter: None }],
         params: BTreeMap::new(),
         tables: BTreeMap::new(),
+        schemas: BTreeMap::new(),
         table_bytes: 0,
         partitions: workbench.context.threads,
     };

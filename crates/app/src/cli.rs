@@ -78,7 +78,7 @@ pub enum Command {
     Runs(commands::runs::Arguments),
     /// Show what a run did
     Logs(commands::logs::Arguments),
-    /// Rebuild a lost run journal from the tables
+    /// Rebuild a lost run journal from the tables, or give up a run that cannot go on
     Recover(commands::recover::Arguments),
     /// Show the SQL, stages and plan of a pipeline or node
     Explain(commands::explain::Arguments),

@@ -247,6 +247,10 @@ impl TableStore for FakeTables {
         Ok(None)
     }
 
+    async fn check_replaceable(&self, _: &TableName, _: &CommitKey) -> Result<()> {
+        Ok(())
+    }
+
     async fn prepare(&self, write: TableWrite, input: Batches) -> Result<Box<dyn Prepared>> {
         let target = write.table.to_string();
         self.writes.lock().unwrap().push(write);

@@ -91,6 +91,8 @@ pub struct PlanRequest {
     pub params: BTreeMap<String, ParamValue>,
     /// Versions of lake tables; a table that is not here is read at its newest.
     pub tables: BTreeMap<TableName, u64>,
+    /// Columns of lake tables that are only planned with: they need not be there.
+    pub schemas: BTreeMap<TableName, SchemaRef>,
     /// Bytes of the lake tables that are read, as they lie on disk.
     pub table_bytes: u64,
     /// Partitions to aim for.

@@ -3,12 +3,15 @@
 use crate::batches::Batches;
 use crate::context::Context;
 use crate::module::Example;
+use crate::relational::NamedInput;
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use model::run::{CommitKey, Committed};
-use model::{Result, TableName};
+use model::{Problem, Result, TableName, codes};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use std::sync::Arc;
 
 /// What a sink writes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +31,9 @@ pub struct SinkRequest {
     pub metadata: Map<String, Value>,
     /// The sink is to take the place of everything that is there (`--full-refresh`).
     pub overwrite: bool,
+    /// Earlier commits of this sink whose appended rows are taken out in the commit that adds the
+    /// new ones; [`Sink::check_replaceable`] has allowed each.
+    pub replaces: Vec<CommitKey>,
 }
 
 /// A configured sink.
@@ -38,6 +44,33 @@ pub trait Sink: Send + Sync {
 
     /// Whether running it twice with different keys would add the same rows twice.
     fn appends(&self) -> bool;
+
+    /// Whether the rows that an earlier commit has appended can be taken out in the commit that
+    /// adds others; the problem says why not, and what to do.
+    async fn check_replaceable(&self, _context: &Context, _earlier: &CommitKey) -> Result<()> {
+        let target = match self.target() {
+            Target::Table(table) => table.to_string(),
+            Target::Outside(target) => target,
+        };
+        let fact = format!("the rows that one run has appended to `{target}` cannot be told apart");
+        Err(Problem::new(&codes::RUN_REFUSED, fact).arg("target", target).hint(
+            "a mode that knows rows by a `key` can be repeated; `--full-refresh` writes \
+             everything again; `--only` leaves this sink out",
+        ))
+    }
+
+    /// Whether rows get the time of their run. A full refresh then gives the rows of all runs with
+    /// the column [`crate::table::SINCE`].
+    fn keeps_history(&self) -> bool {
+        false
+    }
+
+    /// The columns of the target once rows with these columns have come in, as far as that can
+    /// be said without writing. `present` are the columns of the lake table as it is. A setting
+    /// that names a column which is not there is a problem.
+    fn plan(&self, input: &NamedInput, _present: Option<&SchemaRef>) -> Result<SchemaRef> {
+        Ok(Arc::clone(&input.schema))
+    }
 
     /// Looks for the commit at the target.
     async fn committed(

@@ -51,6 +51,17 @@ pub enum SchemaPolicy {
     Discard,
 }
 
+/// Column of a history: from when a version holds.
+pub const VALID_FROM: &str = "valid_from";
+/// Column of a history: until when it holds; null while it does.
+pub const VALID_TO: &str = "valid_to";
+/// Column of a history: whether it holds now.
+pub const IS_CURRENT: &str = "is_current";
+
+/// Column of rows from which a history is rebuilt: the instant since when they hold. It is not
+/// stored under this name.
+pub const SINCE: &str = "_since";
+
 /// One write to one table.
 #[derive(Debug, Clone)]
 pub struct TableWrite {
@@ -66,6 +77,11 @@ pub struct TableWrite {
     pub schema_policy: SchemaPolicy,
     /// Constraints by name: SQL expressions that hold for every row.
     pub constraints: BTreeMap<String, String>,
+    /// The rows take the place of everything that is there, as if the table were new; what a
+    /// merge refuses is refused.
+    pub rebuild: bool,
+    /// Earlier appends whose files are taken out in the same commit.
+    pub replaces: Vec<CommitKey>,
     /// The commit's key.
     pub key: CommitKey,
     /// Goes into the commit's metadata.
@@ -162,6 +178,10 @@ pub trait TableStore: Send + Sync {
 
     /// Looks for the commit with this key.
     async fn committed(&self, table: &TableName, key: &CommitKey) -> Result<Option<Committed>>;
+
+    /// Whether the files that a commit has added are all there as it wrote them, so that they
+    /// can be taken out again; the problem says what to do when they are not.
+    async fn check_replaceable(&self, table: &TableName, key: &CommitKey) -> Result<()>;
 
     /// Writes rows where nobody sees them.
     async fn prepare(&self, write: TableWrite, input: Batches) -> Result<Box<dyn Prepared>>;

@@ -77,11 +77,12 @@ impl Attempt {
                 NodeReport {
                     rows_in: self.rows_in(at).map_or(rows_out, |counter| counter.rows()),
                     rows_out,
-                    rejects: counters.rejects.rows(),
+                    rejects: counters.rejects.rows.rows(),
                     elapsed_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
                     findings: findings
                         .map(|finding| (finding.check.label.clone(), finding.rows))
                         .collect(),
+                    reasons: counters.rejects.reasons.top(),
                 },
             ));
         }

@@ -46,7 +46,8 @@ impl Attempt {
             // Nothing was rejected: a version without rows would be noise.
             let is_empty_quarantine = self.graph.nodes[at].is_implicit
                 && self.counters[at].rows_out.rows() == 0
-                && !self.overwrites(at);
+                && !self.overwrites(at)
+                && !self.record.replaces.contains_key(&self.graph.nodes[at].id);
             if blocked.contains(&at) || is_empty_quarantine {
                 sink.discard().await;
                 continue;
@@ -68,7 +69,7 @@ impl Attempt {
         Ok(StageOutcome { problems })
     }
 
-    async fn commit(
+    pub(crate) async fn commit(
         &mut self,
         at: usize,
         sink: Box<dyn Prepared>,
@@ -84,7 +85,7 @@ impl Attempt {
     }
 
     fn too_many_rejects(&self) -> Option<Problem> {
-        let rejects: u64 = self.counters.iter().map(|counters| counters.rejects.rows()).sum();
+        let rejects: u64 = self.counters.iter().map(|counters| counters.rejects.rows.rows()).sum();
         let allowed = self.rejects_max?;
         (rejects > allowed).then(|| {
             let fact = format!("{rejects} rows were rejected, {allowed} are allowed");

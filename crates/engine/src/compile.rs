@@ -61,6 +61,7 @@ impl Chain {
             steps: self.steps.clone(),
             params: params.clone(),
             tables: tables.clone(),
+            schemas: BTreeMap::new(),
             table_bytes: self.table_bytes,
             partitions,
         };

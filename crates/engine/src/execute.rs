@@ -5,6 +5,7 @@ use crate::fan_out::fan_out;
 use crate::graph::Module;
 use crate::progress::{Event, NodeProgress};
 use crate::rejects::Rejects;
+use crate::replay::NothingToCommit;
 use crate::route::{CheckTally, port_rows, split_rejects};
 use crate::spool::Spool;
 use crate::stage::{Attempt, Record, Stage, StageOutcome, Work, port_name, task_failed};
@@ -169,8 +170,7 @@ impl Attempt {
                 let graph = Arc::clone(&self.graph);
                 let Module::Operator(operator) = &graph.nodes[at].module else { return Ok(()) };
                 let node = &graph.nodes[at].id;
-                let (rejects, rejected) =
-                    Rejects::new(node, Arc::clone(&counters.rejects), &self.spill());
+                let (rejects, rejected) = Rejects::new(node, &counters.rejects, &self.spill());
                 let mut fed = Vec::new();
                 for input in inputs {
                     fed.push((input.input.name.clone(), self.open(&input, flow).await?));
@@ -237,8 +237,7 @@ impl Attempt {
                 flow.offer((at, port_name(OUT)), batches, self);
             }
             Routing::Rejects => {
-                let (rejects, rejected) =
-                    Rejects::new(node, Arc::clone(&counters.rejects), &self.spill());
+                let (rejects, rejected) = Rejects::new(node, &counters.rejects, &self.spill());
                 let good = split_rejects(batches, rejects, node).counted(&counters.rows_out);
                 flow.offer((at, port_name(REJECTS)), rejected, self);
                 match self.is_unread(at, flow) {
@@ -279,6 +278,13 @@ impl Attempt {
 
     fn start_sink(&self, at: usize, batches: Batches, flow: &mut Flow) {
         let (graph, context) = (Arc::clone(&self.graph), self.context.clone());
+        if let Some(keep) = self.keep.clone().filter(|keep| keep.sink == at) {
+            flow.sinks.spawn(async move {
+                keep.rows.keep(batches, keep.since_us).await?;
+                Ok((at, Box::new(NothingToCommit) as Box<dyn Prepared>))
+            });
+            return;
+        }
         let request = self.sink_request(at);
         flow.sinks.spawn(async move {
             let node = &graph.nodes[at];
@@ -299,15 +305,20 @@ impl Attempt {
         metadata.insert("affluent.pipeline".to_owned(), json!(record.pipeline));
         metadata.insert("affluent.node".to_owned(), json!(node));
         metadata.insert("affluent.inputs".to_owned(), summary_of_inputs(&record.inputs));
+        let overwrite = self.overwrites(at);
+        let replaced = record.replaces.get(&node).filter(|_| !overwrite);
+        let replaced = replaced.into_iter().flatten().cloned();
+        let key = |run| CommitKey {
+            workspace: self.context.workspace.clone(),
+            pipeline: record.pipeline.clone(),
+            node: node.clone(),
+            run,
+        };
         SinkRequest {
-            key: CommitKey {
-                workspace: self.context.workspace.clone(),
-                pipeline: record.pipeline.clone(),
-                node,
-                run: record.run.clone(),
-            },
+            replaces: replaced.map(key).collect(),
+            key: key(record.run.clone()),
             metadata,
-            overwrite: self.overwrites(at),
+            overwrite,
         }
     }
 
@@ -325,7 +336,7 @@ impl Attempt {
                 module: node.entry.name.to_owned(),
                 rows_in: self.rows_in(*at),
                 rows_out: Arc::clone(&counters.rows_out),
-                rejects: Arc::clone(&counters.rejects),
+                rejects: Arc::clone(&counters.rejects.rows),
                 bytes: Arc::clone(&counters.bytes),
                 is_implicit: node.is_implicit,
                 started,
@@ -342,7 +353,7 @@ impl Attempt {
         }
         match edge.port.as_str() {
             OUT => Some(Arc::clone(&self.counters[edge.from].rows_out)),
-            REJECTS => Some(Arc::clone(&self.counters[edge.from].rejects)),
+            REJECTS => Some(Arc::clone(&self.counters[edge.from].rejects.rows)),
             _ => None,
         }
     }
@@ -363,7 +374,7 @@ impl Attempt {
                 continue;
             }
             let (rows_in, out) = (rows_in.rows(), counters.rows_out.rows());
-            let rejects = counters.rejects.rows();
+            let rejects = counters.rejects.rows.rows();
             let holds = match node.entry.law {
                 RowLaw::Free => true,
                 RowLaw::Each => rows_in == out + rejects,

@@ -1,5 +1,6 @@
 //! Runs one pipeline: plans stages, shares streams out, routes rejects, commits exactly once.
 
+pub mod abandon;
 mod attempt;
 mod blocks;
 mod commit;
@@ -12,11 +13,15 @@ pub mod journal;
 mod origin;
 pub mod outline;
 pub mod params;
+pub mod planned_tables;
 pub mod progress;
 pub mod project;
 mod queue;
+mod reasons;
 pub mod registry;
 mod rejects;
+mod repeat;
+mod replay;
 mod route;
 pub mod run;
 mod seen;

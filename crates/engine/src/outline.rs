@@ -1,6 +1,7 @@
 //! A pipeline planned without being run: stages, SQL, plans, columns and where they come from.
 
 use crate::graph::{Graph, Module, Node};
+use crate::planned_tables::PlannedTables;
 use crate::route::visible;
 use crate::seen;
 use arrow::datatypes::SchemaRef;
@@ -12,7 +13,7 @@ use contracts::{
     Reject, RejectSink, Relation, Routing, Step,
 };
 use model::pipeline::{OUT, REJECTS};
-use model::{Name, Problem, Result};
+use model::{Name, Problem, Result, TableName};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -42,8 +43,9 @@ struct Outline<'a> {
     context: &'a Context,
     query: &'a Arc<dyn QueryEngine>,
     schemas: HashMap<(usize, String), SchemaRef>,
+    tables: PlannedTables,
     origins: HashMap<usize, BTreeMap<String, BTreeSet<Column>>>,
-    parts: Vec<Part>,
+    parts: BTreeMap<usize, Part>,
     problems: Vec<(usize, Problem)>,
 }
 
@@ -61,22 +63,25 @@ pub async fn of(
     context: &Context,
     query: &Arc<dyn QueryEngine>,
 ) -> Result<Vec<Part>> {
-    let mut outline = Outline::new(&graph, context, query);
+    let mut outline = Outline::new(&graph, context, query, PlannedTables::default());
     outline.plan(false).await;
     match outline.problems.into_iter().next() {
         Some((_, problem)) => Err(problem),
-        None => Ok(outline.parts),
+        None => Ok(outline.parts.into_values().collect()),
     }
 }
 
-/// Every problem of a pipeline that can be seen without running it, with the node's index.
+/// Every problem of a pipeline that can be seen without running it, with the node's index. The
+/// tables that it writes are added to `tables`, for the pipelines that run after it.
 pub async fn problems(
     graph: &Graph,
     context: &Context,
     query: &Arc<dyn QueryEngine>,
+    tables: &mut PlannedTables,
 ) -> Vec<(usize, Problem)> {
-    let mut outline = Outline::new(graph, context, query);
+    let mut outline = Outline::new(graph, context, query, std::mem::take(tables));
     outline.plan(true).await;
+    *tables = outline.tables;
     outline.problems
 }
 
@@ -86,7 +91,7 @@ pub async fn columns(
     context: &Context,
     query: &Arc<dyn QueryEngine>,
 ) -> Result<Vec<(Column, BTreeSet<Column>)>> {
-    let mut outline = Outline::new(&graph, context, query);
+    let mut outline = Outline::new(&graph, context, query, PlannedTables::default());
     outline.plan(true).await;
     let mut edges = Vec::new();
     for (at, node) in graph.nodes.iter().enumerate() {
@@ -102,39 +107,68 @@ pub async fn columns(
 }
 
 impl<'a> Outline<'a> {
-    fn new(graph: &'a Graph, context: &'a Context, query: &'a Arc<dyn QueryEngine>) -> Self {
+    fn new(
+        graph: &'a Graph,
+        context: &'a Context,
+        query: &'a Arc<dyn QueryEngine>,
+        tables: PlannedTables,
+    ) -> Self {
         Self {
             graph,
             context,
             query,
             schemas: HashMap::new(),
+            tables,
             origins: HashMap::new(),
-            parts: Vec::new(),
+            parts: BTreeMap::new(),
             problems: Vec::new(),
         }
     }
 
     async fn plan(&mut self, offline: bool) {
-        let mut stages: Vec<usize> = Vec::new();
-        for (at, node) in self.graph.nodes.iter().enumerate() {
+        let mut stages = vec![1; self.graph.nodes.len()];
+        for at in self.order() {
+            let node = &self.graph.nodes[at];
             let stage = node
                 .inputs
                 .iter()
                 .map(|edge| stages[edge.from] + usize::from(self.graph.nodes[edge.from].is_sink()));
-            let stage = stage.max().unwrap_or(1);
-            stages.push(stage);
+            stages[at] = stage.max().unwrap_or(1);
             if node.is_implicit {
+                node.table().map(|table| self.tables.add(table, rejects_schema()));
                 continue;
             }
-            match self.plan_node(at, node, stage, offline).await {
-                Ok(Some(part)) => self.parts.push(part),
-                Ok(None) => {}
+            match self.plan_node(at, node, stages[at], offline).await {
+                Ok(part) => self.parts.extend(part.map(|part| (at, part))),
                 Err(problem) => {
                     let problem = problem.in_node(&node.id).in_pipeline(&self.graph.pipeline.name);
                     self.problems.push((at, problem));
                 }
             }
         }
+    }
+
+    /// Nodes in topological order, those that name a table after the sinks that write it.
+    fn order(&self) -> Vec<usize> {
+        let nodes = &self.graph.nodes;
+        let mut left: Vec<usize> = (0..nodes.len()).collect();
+        let mut order = Vec::with_capacity(left.len());
+        while !left.is_empty() {
+            let is_ready = |at: &usize| {
+                let named = self.graph.named_tables(*at);
+                let waits = |sink: &usize| {
+                    let table = nodes[*sink].table().filter(|_| !nodes[*sink].is_implicit);
+                    table.is_some_and(|table| named.contains(&table))
+                        && !self.graph.reaches(*at, *sink)
+                };
+                nodes[*at].inputs.iter().all(|edge| order.contains(&edge.from))
+                    && !left.iter().any(waits)
+            };
+            // What waits for itself in a circle is planned as the document has it.
+            let ready = left.iter().position(is_ready).unwrap_or(0);
+            order.push(left.remove(ready));
+        }
+        order
     }
 
     /// None when something above is not known well enough.
@@ -175,8 +209,16 @@ impl<'a> Outline<'a> {
                 self.origins.insert(at, origins.collect());
                 schema
             }
-            Module::Sink(_) => {
-                let schema = Arc::clone(&inputs.list[0].schema);
+            Module::Sink(sink) => {
+                let table = node.table();
+                let present = match &table {
+                    Some(table) => self.tables.present(table, self.context).await?,
+                    None => None,
+                };
+                let schema = sink.plan(&inputs.list[0], present.as_ref())?;
+                if let Some(table) = table {
+                    self.tables.add(table, Arc::clone(&schema));
+                }
                 if let Some(origins) = self.origins.get(&node.inputs[0].from) {
                     self.origins.insert(at, origins.clone());
                 }
@@ -215,6 +257,12 @@ impl<'a> Outline<'a> {
     /// The schema of a source: as last seen, or else, as it is now.
     async fn source_schema(&self, node: &Node, offline: bool) -> Result<Option<SchemaRef>> {
         let Module::Source(source) = &node.module else { return Ok(None) };
+        if let [table] = source.tables().as_slice() {
+            let newest = self.tables.schema(table, self.context).await?;
+            if newest.is_none() || !self.reads_old_version(node, table).await {
+                return Ok(newest);
+            }
+        }
         let known = seen::load(&self.context.state, &self.graph.pipeline.name, &node.id);
         if known.is_some() {
             return Ok(known);
@@ -236,6 +284,16 @@ impl<'a> Outline<'a> {
             bytes: Arc::default(),
         };
         Ok(Some(source.read(self.context, request).await?.schema))
+    }
+
+    /// Whether a source reads a lake table at another version than its newest.
+    async fn reads_old_version(&self, node: &Node, table: &TableName) -> bool {
+        let Module::Source(source) = &node.module else { return false };
+        let past = Past { full: true, sample: true, ..Past::default() };
+        let Ok(discovery) = source.discover(self.context, &past).await else { return false };
+        let Some((_, version)) = source.view(&discovery.inputs) else { return false };
+        let newest = self.context.tables.describe(table, None).await;
+        newest.is_ok_and(|info| info.is_some_and(|info| info.version != version))
     }
 
     fn remember_source(&mut self, at: usize, relation: &str, schema: &SchemaRef) {
@@ -264,11 +322,13 @@ impl<'a> Outline<'a> {
             let pipeline = &self.graph.pipeline.name;
             return Ok(seen::load(&self.context.state, pipeline, &node.id));
         }
-        // Tables that other pipelines have still to make are no fault of this document.
+        let mut schemas = BTreeMap::new();
         for table in module.tables() {
-            if self.context.tables.describe(&table, None).await?.is_none() {
+            // What other pipelines have still to make, and only they know, is no fault of this one.
+            if self.tables.schema(&table, self.context).await?.is_none() {
                 return Ok(None);
             }
+            schemas.extend(self.tables.planned(&table).map(|schema| (table, schema)));
         }
         let Relation { sql, routing, .. } = module.query(inputs)?;
         part.sql = Some(sql.to_string());
@@ -286,6 +346,7 @@ impl<'a> Outline<'a> {
             steps: vec![Step { name: node.id.to_string(), sql, counter: None }],
             params: crate::params::sample_params(self.graph),
             tables: BTreeMap::new(),
+            schemas,
             table_bytes: 0,
             partitions: self.context.threads,
         };

@@ -40,6 +40,7 @@ impl NodeProgress {
             rejects: self.rejects.rows(),
             elapsed_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             findings: Default::default(),
+            reasons: Vec::new(),
         }
     }
 

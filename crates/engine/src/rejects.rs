@@ -1,6 +1,7 @@
 //! Rejected rows on their way to whoever takes them.
 
 use crate::queue::{Queue, read};
+use crate::reasons::Reasons;
 use arrow::array::RecordBatch;
 use contracts::rejects::{rejects_batch, rejects_schema};
 use contracts::{Batches, Reject, RejectSink, RowCounter};
@@ -12,26 +13,38 @@ use tokio::sync::Notify;
 /// Rows that are gathered before they become a batch.
 const ROWS_PER_BATCH: usize = 1024;
 
+/// How many rows were rejected, and why.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RejectCounters {
+    pub(crate) rows: Arc<RowCounter>,
+    pub(crate) reasons: Arc<Reasons>,
+}
+
 /// Takes the rejects of one node. When the last clone is dropped, the stream of them ends.
 pub(crate) struct Rejects {
     node: Name,
     queue: Arc<Queue>,
-    counter: Arc<RowCounter>,
+    counters: RejectCounters,
     pending: Mutex<Vec<Reject>>,
 }
 
 impl Rejects {
     /// A collector and the rows that it will have collected.
-    pub(crate) fn new(node: &Name, counter: Arc<RowCounter>, spill: &Path) -> (Arc<Self>, Batches) {
+    pub(crate) fn new(
+        node: &Name,
+        counters: &RejectCounters,
+        spill: &Path,
+    ) -> (Arc<Self>, Batches) {
         let queue = Arc::new(Queue::new(spill.to_owned(), Arc::new(Notify::new())));
         let rows = Batches::new(rejects_schema(), vec![read(Arc::clone(&queue))]);
-        let node = node.clone();
-        (Arc::new(Self { node, queue, counter, pending: Mutex::default() }), rows)
+        let (node, counters) = (node.clone(), counters.clone());
+        (Arc::new(Self { node, queue, counters, pending: Mutex::default() }), rows)
     }
 
     /// Takes a batch on the schema of rejects.
     pub(crate) fn push(&self, batch: &RecordBatch) -> Result<()> {
-        self.counter.add(batch.num_rows());
+        self.counters.rows.add(batch.num_rows());
+        self.counters.reasons.count(batch);
         self.queue.push(batch)
     }
 

@@ -1,7 +1,9 @@
 //! Runs a pipeline exactly once: fixes what it reads, resumes what is unfinished, records the end.
 
 use crate::graph::{Graph, Module};
-use crate::history::{is_over, is_repeat, past, succeeded};
+use crate::history::{
+    committed_nodes, given_up, half_refreshed, is_over, is_repeat, past, succeeded,
+};
 use crate::params::{fill_params, typed_params};
 use crate::progress::{Event, Listener};
 use crate::stage::{Attempt, Counters};
@@ -12,6 +14,7 @@ use model::{Name, Problem, Result, TableName, codes};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use stdx::clock::Clock;
 
 /// What runs pipelines.
@@ -41,6 +44,8 @@ pub struct RunOptions {
     pub rejects_max: Option<u64>,
     /// Write some sinks of the last finished run once more, on the inputs of that run.
     pub repeat: Option<Repeat>,
+    /// Sinks that append take out what the repeated run has added.
+    pub replace_run: bool,
 }
 
 /// Which sinks are written once more.
@@ -82,14 +87,15 @@ impl Engine {
         let mut summaries = Vec::new();
         let runs = self.journal.runs(pipeline)?;
         if let Some(repeat) = &options.repeat {
-            let record = self.repeat_record(&graph, documents, options, repeat, &runs)?;
+            let record = self.repeat_record(&graph, documents, options, repeat, &runs).await;
+            let record = record.map_err(|problem| problem.in_pipeline(pipeline))?;
             self.journal.begin(&record)?;
             summaries.push(self.attempt(&graph, record, &[], false, options).await?);
             return Ok(summaries);
         }
         if let Some(unfinished) = runs.last().filter(|run| !is_over(run)) {
-            if self.is_outdated(unfinished, documents) {
-                self.give_up(unfinished)?;
+            if self.is_outdated(&graph, unfinished, documents).await? {
+                self.note_given_up(unfinished)?;
             } else {
                 let summary = self.resume(&graph, unfinished, options).await?;
                 let failed = !summary.problems.is_empty();
@@ -100,9 +106,18 @@ impl Engine {
             }
         }
         let runs = self.journal.runs(pipeline)?;
+        if let Some(half) = half_refreshed(&runs).filter(|_| !options.full_refresh) {
+            let run = &half.record.run;
+            let fact = format!("the full refresh {run} was given up half-way");
+            return Err(Problem::new(&codes::RUN_REFUSED, fact).in_pipeline(pipeline).hint(
+                format!("`affluent run {pipeline} --full-refresh` writes every table again"),
+            ));
+        }
         let record = self.new_record(&graph, documents, options, &runs).await;
         match record.map_err(|problem| problem.in_pipeline(pipeline))? {
             Some(record) => {
+                let histories = self.check_histories(&graph, &record, &runs);
+                histories.map_err(|problem| problem.in_pipeline(pipeline))?;
                 self.journal.begin(&record)?;
                 summaries.push(self.attempt(&graph, record, &[], false, options).await?);
             }
@@ -117,19 +132,53 @@ impl Engine {
     }
 
     /// A run that has committed nothing and was planned from other documents is planned anew.
-    fn is_outdated(&self, run: &JournaledRun, documents: &str) -> bool {
-        let committed = run.events.iter().any(|event| matches!(event, RunEvent::Committed { .. }));
-        run.record.documents != documents && !committed
+    async fn is_outdated(
+        &self,
+        graph: &Arc<Graph>,
+        run: &JournaledRun,
+        documents: &str,
+    ) -> Result<bool> {
+        let record = &run.record;
+        if record.documents == documents || committed_nodes(run).next().is_some() {
+            return Ok(false);
+        }
+        // A crash may have come between a commit and the journal.
+        let mut attempt = self.begin(graph, record.clone(), &run.events, &RunOptions::default())?;
+        let found = AtomicBool::new(false);
+        let write = |event: &RunEvent| {
+            found.store(true, Ordering::Relaxed);
+            self.journal.append(&record.pipeline, &record.run, event)
+        };
+        attempt.look_for_commits(&write).await?;
+        Ok(!found.load(Ordering::Relaxed))
     }
 
-    fn give_up(&self, run: &JournaledRun) -> Result<()> {
-        let event = RunEvent::Finished {
-            time_us: self.clock.now_us(),
-            outcome: Outcome::Abandoned,
-            nodes: BTreeMap::new(),
-            problems: Vec::new(),
-        };
-        self.journal.append(&run.record.pipeline, &run.record.run, &event)
+    /// Runs that the sinks of a new run take the place of: given-up ones that have appended what
+    /// is read again.
+    async fn replaced(
+        &self,
+        graph: &Graph,
+        runs: &[JournaledRun],
+    ) -> Result<BTreeMap<Name, Vec<RunId>>> {
+        let mut replaces: BTreeMap<Name, Vec<RunId>> = BTreeMap::new();
+        for (node, given_up) in given_up(runs) {
+            let Ok(at) = graph.find(&node) else { continue };
+            let Module::Sink(sink) = &graph.nodes[at].module else { continue };
+            if !sink.appends() {
+                continue;
+            }
+            for run in given_up {
+                let key = self.key_of(graph, &node, &run);
+                match sink.check_replaceable(&self.context, &key).await {
+                    Ok(()) => replaces.entry(node.clone()).or_default().push(run),
+                    Err(problem) => {
+                        let text = format!("rows of the given-up run {run} stay: {problem}");
+                        self.listener.on(Event::Warning { node: node.clone(), text });
+                    }
+                }
+            }
+        }
+        Ok(replaces)
     }
 
     async fn resume(
@@ -139,50 +188,6 @@ impl Engine {
         options: &RunOptions,
     ) -> Result<RunSummary> {
         self.attempt(graph, run.record.clone(), &run.events, true, options).await
-    }
-
-    /// The record of a run that repeats sinks of the last finished one.
-    fn repeat_record(
-        &self,
-        graph: &Graph,
-        documents: &str,
-        options: &RunOptions,
-        repeat: &Repeat,
-        runs: &[JournaledRun],
-    ) -> Result<RunRecord> {
-        let refused = |fact: String| Problem::new(&codes::RUN_REFUSED, fact);
-        if runs.last().is_some_and(|run| !is_over(run)) {
-            return Err(refused("the last run of the pipeline is not finished".to_owned())
-                .hint("run it without `--from` and `--only` first: it goes on by itself"));
-        }
-        let last = runs.iter().rev().find(|run| succeeded(run) && !is_repeat(run));
-        let Some(last) = last else {
-            return Err(refused("no run of the pipeline has finished yet".to_owned())
-                .hint("run it without `--from` and `--only` first"));
-        };
-        let sinks = repeated_sinks(graph, repeat)?;
-        for at in &sinks {
-            let Module::Sink(sink) = &graph.nodes[*at].module else { continue };
-            if sink.appends() {
-                let fact = format!("`{}` would add the same rows again", graph.nodes[*at].id);
-                return Err(refused(fact).in_node(&graph.nodes[*at].id).hint(
-                    "`--full-refresh` writes everything again as one overwrite; \
-                     `mode: merge` can be repeated",
-                ));
-            }
-        }
-        let now_us = self.clock.now_us();
-        let nodes = sinks.iter().map(|at| graph.nodes[*at].id.clone()).collect();
-        Ok(RunRecord {
-            run: RunId::generate(now_us),
-            documents: documents.to_owned(),
-            params: fill_params(graph, &options.params)?,
-            time_us: now_us,
-            kind: RunKind::Repeat { of: last.record.run.clone(), nodes },
-            facts: BTreeMap::new(),
-            environment: options.environment.clone(),
-            ..last.record.clone()
-        })
     }
 
     /// The record of a new run, or none when there is nothing new.
@@ -218,10 +223,13 @@ impl Engine {
         if !is_new {
             return Ok(None);
         }
+        let replaces = match options.full_refresh {
+            true => BTreeMap::new(),
+            false => self.replaced(graph, runs).await?,
+        };
         let now_us = self.clock.now_us();
-        let run = RunId::generate(now_us);
         Ok(Some(RunRecord {
-            run,
+            run: RunId::generate(now_us),
             pipeline: graph.pipeline.name.clone(),
             documents: documents.to_owned(),
             params: fill_params(graph, &options.params)?,
@@ -231,6 +239,7 @@ impl Engine {
             tables,
             facts: BTreeMap::new(),
             environment: options.environment.clone(),
+            replaces,
         }))
     }
 
@@ -276,10 +285,10 @@ impl Engine {
         write(&RunEvent::Started { time_us: self.clock.now_us(), process })?;
         let mut attempt = self.begin(graph, record, events, options)?;
         let mut problems = Vec::new();
-        let result = self.go(&mut attempt, &write, &mut problems).await;
+        let result = self.go(&mut attempt, options, &write, &mut problems).await;
         problems.extend(result.err());
         let problems: Vec<Problem> =
-            problems.into_iter().map(|problem| problem.in_pipeline(&pipeline)).collect();
+            problems.into_iter().map(|p| with_way_out(p, &run).in_pipeline(&pipeline)).collect();
         let outcome = if problems.is_empty() { Outcome::Succeeded } else { Outcome::Failed };
         let nodes = attempt.report();
         write(&RunEvent::Finished {
@@ -295,7 +304,7 @@ impl Engine {
         Ok(RunSummary { run: run.clone(), resumed, nodes, commits, problems })
     }
 
-    fn begin(
+    pub(crate) fn begin(
         &self,
         graph: &Arc<Graph>,
         record: RunRecord,
@@ -321,9 +330,7 @@ impl Engine {
                 RunEvent::Started { .. } | RunEvent::Pinned { .. } | RunEvent::Finished { .. } => {}
             }
         }
-        if let RunKind::Repeat { of, nodes } = &record.kind {
-            self.take_over(graph, of, nodes, &mut committed, &mut tables)?;
-        }
+        self.take_over(graph, &record, &mut committed, &mut tables)?;
         let params = typed_params(graph, &record)?;
         Ok(Attempt {
             counters: graph.nodes.iter().map(|_| Counters::default()).collect(),
@@ -341,47 +348,19 @@ impl Engine {
             running: BTreeSet::new(),
             findings: BTreeMap::new(),
             spools: Default::default(),
+            keep: None,
         })
-    }
-
-    /// Sinks that a repeat does not write are as the repeated run left them.
-    fn take_over(
-        &self,
-        graph: &Graph,
-        of: &RunId,
-        repeated: &[Name],
-        committed: &mut BTreeMap<usize, Committed>,
-        tables: &mut BTreeMap<TableName, u64>,
-    ) -> Result<()> {
-        let runs = self.journal.runs(&graph.pipeline.name)?;
-        let events = runs.into_iter().filter(|run| run.record.run == *of);
-        for event in events.flat_map(|run| run.events) {
-            let RunEvent::Committed { node, commit } = event else { continue };
-            let Ok(at) = graph.find(&node) else { continue };
-            if repeated.contains(&node) || committed.contains_key(&at) {
-                continue;
-            }
-            if let (Some(table), Some(version)) = (graph.nodes[at].table(), commit.version) {
-                tables.insert(table, version);
-            }
-            committed.insert(at, Committed { already: true, ..commit });
-        }
-        // What the repeated run did not reject is not there to be found.
-        for (at, node) in graph.nodes.iter().enumerate() {
-            if node.is_sink() && !repeated.contains(&node.id) {
-                committed.entry(at).or_insert(Committed { already: true, ..Committed::default() });
-            }
-        }
-        Ok(())
     }
 
     async fn go(
         &self,
         attempt: &mut Attempt,
+        options: &RunOptions,
         write: &(dyn Fn(&RunEvent) -> Result<()> + Send + Sync),
         problems: &mut Vec<Problem>,
     ) -> Result<()> {
         attempt.look_for_commits(write).await?;
+        self.replay_histories(attempt, options, write).await?;
         attempt.pending = attempt.useful();
         while let Some(outcome) = attempt.next_stage(write).await? {
             let failed = !outcome.problems.is_empty();
@@ -394,22 +373,18 @@ impl Engine {
     }
 }
 
-/// Sinks that a repeat writes, by index.
-fn repeated_sinks(graph: &Graph, repeat: &Repeat) -> Result<Vec<usize>> {
-    let (Repeat::From(id) | Repeat::Only(id)) = repeat;
-    let from = graph.find(id)?;
-    let sinks: Vec<usize> = match repeat {
-        Repeat::From(_) => (from..graph.nodes.len())
-            .filter(|at| graph.nodes[*at].is_sink() && graph.reaches(from, *at))
-            .filter(|at| !graph.nodes[*at].is_implicit)
-            .collect(),
-        Repeat::Only(_) => Some(from).filter(|at| graph.nodes[*at].is_sink()).into_iter().collect(),
-    };
-    if sinks.is_empty() {
-        let fact = format!("`{id}` writes nothing");
-        return Err(Problem::new(&codes::COMMAND_INVALID, fact)
-            .arg("node", id)
-            .hint("name a sink with `--only`, or a node above one with `--from`"));
+/// What is to be read is not what it was when the run was planned: the run cannot go on by itself.
+fn with_way_out(problem: Problem, run: &RunId) -> Problem {
+    if !problem.is(&codes::FILE_CHANGED) {
+        return problem;
     }
-    Ok(sinks)
+    let way_out = format!(
+        "put it back as it was and run again, or give the run up with \
+         `affluent recover --abandon {run}`: the next run reads what is there by then"
+    );
+    let hint = match problem.hint_text() {
+        Some(hint) => format!("{way_out}; {hint}"),
+        None => way_out,
+    };
+    problem.hint(hint)
 }

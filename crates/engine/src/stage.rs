@@ -3,7 +3,8 @@
 use crate::compile::{Chain, Compiled, FedInput, Feed, Outlet};
 use crate::graph::{Graph, Module};
 use crate::progress::Listener;
-use crate::rejects::Rejects;
+use crate::rejects::{RejectCounters, Rejects};
+use crate::replay::Keep;
 use crate::route::{Finding, visible};
 use crate::seen;
 use crate::spool::Spool;
@@ -50,13 +51,15 @@ pub(crate) struct Attempt {
     pub(crate) counters: Vec<Counters>,
     pub(crate) findings: BTreeMap<usize, Vec<Finding>>,
     pub(crate) spools: HashMap<Outlet, Spool>,
+    /// A sink whose rows are kept instead of written.
+    pub(crate) keep: Option<Keep>,
 }
 
 /// The numbers of one node.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Counters {
     pub(crate) rows_out: Arc<RowCounter>,
-    pub(crate) rejects: Arc<RowCounter>,
+    pub(crate) rejects: RejectCounters,
     pub(crate) bytes: Arc<AtomicU64>,
     pub(crate) started: Option<Instant>,
 }
@@ -170,8 +173,7 @@ impl Attempt {
             Module::Source(source) => {
                 let spill = self.spill();
                 let counters = &self.counters[at];
-                let (rejects, rejected) =
-                    Rejects::new(&node.id, Arc::clone(&counters.rejects), &spill);
+                let (rejects, rejected) = Rejects::new(&node.id, &counters.rejects, &spill);
                 let inputs = self.record.inputs.get(&node.id).cloned().unwrap_or_default();
                 stage.bytes.extend(known_bytes(&inputs).map(|bytes| ((at, port_name(OUT)), bytes)));
                 let request = ReadRequest {

@@ -4,7 +4,7 @@
 //! that reads from it sees what this data would have written.
 
 use crate::graph::{Graph, Module};
-use crate::rejects::Rejects;
+use crate::rejects::{RejectCounters, Rejects};
 use crate::route::{CheckTally, port_rows, split_rejects, visible};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -14,7 +14,7 @@ use contracts::rejects::rejects_schema;
 use contracts::source::Sample;
 use contracts::{
     Batches, Context, Inputs, NamedInput, OperatorRequest, ParamValue, Past, PlanInput,
-    PlanRequest, QueryEngine, ReadRequest, RejectSink, Routing, RowCounter, Sql, Step,
+    PlanRequest, QueryEngine, ReadRequest, RejectSink, Routing, Sql, Step,
 };
 use model::pipeline::{OUT, REJECTS};
 use model::{Name, Problem, Result, codes};
@@ -122,7 +122,7 @@ impl Trial<'_> {
 
     fn rejects(&self, node: &Name) -> (Arc<Rejects>, Batches) {
         let spill = self.context.state.join("spill");
-        Rejects::new(node, Arc::new(RowCounter::default()), &spill)
+        Rejects::new(node, &RejectCounters::default(), &spill)
     }
 
     async fn source(&mut self, at: usize, outcome: &mut TrialOutcome) -> Result<()> {
@@ -216,6 +216,7 @@ impl Trial<'_> {
             steps: vec![Step { name: "_trial".to_owned(), sql, counter: None }],
             params: self.params.clone(),
             tables: BTreeMap::new(),
+            schemas: BTreeMap::new(),
             table_bytes: 0,
             partitions: 1,
         };

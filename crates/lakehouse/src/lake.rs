@@ -9,6 +9,7 @@ use crate::merge;
 use crate::parts;
 use crate::prepare::{self, AlreadyCommitted};
 use crate::provider::LakeTable;
+use crate::replace::appended_files;
 use crate::runtime::Runtime;
 use crate::table::{DataFile, Place, Table};
 use async_trait::async_trait;
@@ -200,6 +201,14 @@ impl TableStore for Lake {
         match self.inner.load(name, None).await? {
             Some(table) => table.committed(key).await,
             None => Ok(None),
+        }
+    }
+
+    async fn check_replaceable(&self, name: &TableName, key: &CommitKey) -> Result<()> {
+        match self.inner.load(name, None).await? {
+            Some(table) => appended_files(&table, key).await.map(drop),
+            // There is nothing that could be there twice.
+            None => Ok(()),
         }
     }
 

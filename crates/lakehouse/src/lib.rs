@@ -18,6 +18,7 @@ mod plan;
 mod pool;
 mod prepare;
 mod provider;
+mod replace;
 mod runtime;
 mod schema;
 mod sql;

@@ -13,7 +13,7 @@ use crate::prepare::{
 };
 use crate::provider::LakeTable;
 use crate::sql::{self, DELETED, PATH, ROW_ID, quoted};
-use crate::staging::{self, IS_CURRENT, Keys, Staged, VALID_FROM, VALID_TO, collect};
+use crate::staging::{self, Keys, Staged, collect};
 use crate::table::{DataFile, Table};
 use crate::writer::{self, Target, Written};
 use arrow::array::{Array, AsArray};
@@ -22,10 +22,10 @@ use async_trait::async_trait;
 use contracts::Batches;
 use contracts::arrow_types::{FILE, ROW};
 use contracts::sink::Prepared;
-use contracts::table::{TableWrite, WriteMode};
+use contracts::table::{IS_CURRENT, TableWrite, VALID_FROM, VALID_TO, WriteMode};
 use datafusion::prelude::SessionContext;
 use deltalake::kernel::Action;
-use deltalake::protocol::DeltaOperation;
+use deltalake::protocol::{DeltaOperation, SaveMode};
 use model::Result;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -122,6 +122,7 @@ impl Change for Merge {
         let mut actions = layout_actions(table, &self.shaped.layout())?;
         let present = table.map(Table::files).transpose()?.unwrap_or_default();
         let (counts, removed) = match table {
+            Some(_) if self.write.rebuild => self.rebuild(present).await?,
             Some(table) if !present.is_empty() => self.merge_into(table, present).await?,
             _ => (self.insert_all().await?, Vec::new()),
         };
@@ -160,11 +161,52 @@ impl Merge {
     async fn insert_all(&mut self) -> Result<BTreeMap<String, u64>> {
         let session = sql::session(&self.lake, self.staged.bytes);
         sql::register(&session, "s", self.staged.provider(&self.lake)?)?;
-        let query = format!("SELECT * FROM s WHERE NOT {}", quoted(DELETED));
+        let query = match self.keys.is_rebuilt {
+            true => self.history_query(),
+            false => format!("SELECT * FROM s WHERE NOT {}", quoted(DELETED)),
+        };
         let rows = sql::stream(&session, &query).await?;
         self.write_files(vec![rows]).await?;
         let inserted = self.files.iter().map(|file| file.rows).sum();
         Ok(counts(&[("inserted", inserted)]))
+    }
+
+    /// The versions of each key: a row begins one when it differs from the row before it, and
+    /// holds until the next one begins.
+    fn history_query(&self) -> String {
+        let key = self.keys.key.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", ");
+        let from = quoted(VALID_FROM);
+        let by_time = format!("OVER (PARTITION BY {key} ORDER BY {from})");
+        let differs = self.compare.iter().map(|column| {
+            let column = quoted(column);
+            format!("(lag({column}) {by_time} IS DISTINCT FROM {column})")
+        });
+        let is_first = format!("(row_number() {by_time} = 1)");
+        let begins = [is_first].into_iter().chain(differs).collect::<Vec<_>>().join(" OR ");
+        let columns: Vec<String> = self
+            .shaped
+            .schema
+            .fields()
+            .iter()
+            .map(|field| match field.name().as_str() {
+                VALID_TO => format!("lead({from}) {by_time} AS {}", quoted(VALID_TO)),
+                IS_CURRENT => format!("(lead({from}) {by_time} IS NULL) AS {}", quoted(IS_CURRENT)),
+                name => quoted(name),
+            })
+            .collect();
+        let columns = columns.join(", ");
+        format!("SELECT {columns} FROM (SELECT *, ({begins}) AS begins FROM s) WHERE begins")
+    }
+
+    /// Everything that is there goes, and the rows come in as into a new table.
+    async fn rebuild(
+        &mut self,
+        present: Vec<DataFile>,
+    ) -> Result<(BTreeMap<String, u64>, Vec<DataFile>)> {
+        let mut counts = self.insert_all().await?;
+        let removed = present.iter().map(|file| file.rows().unwrap_or_default()).sum();
+        counts.insert("removed".to_owned(), removed);
+        Ok((counts, present))
     }
 
     async fn merge_into(
@@ -408,6 +450,10 @@ impl Merge {
     }
 
     fn operation(&self) -> DeltaOperation {
+        if self.write.rebuild {
+            let mode = SaveMode::Overwrite;
+            return DeltaOperation::Write { mode, partition_by: None, predicate: None };
+        }
         let predicate = Some(self.on("source", "target"));
         DeltaOperation::Merge {
             predicate: predicate.clone(),

@@ -6,6 +6,7 @@ use crate::errors::from_datafusion;
 use crate::lake::Inner;
 use crate::plan;
 use crate::provider::LakeTable;
+use crate::replace::appended_files;
 use crate::schema;
 use crate::table::{DataFile, Table};
 use crate::values::can_partition;
@@ -76,7 +77,7 @@ impl Shaped {
         table: Option<&Table>,
         incoming: &Schema,
     ) -> Result<Self> {
-        let replace = write.mode == WriteMode::Overwrite
+        let replace = (write.mode == WriteMode::Overwrite || write.rebuild)
             && write.schema_policy == SchemaPolicy::Evolve
             && table.is_some();
         let shaped = match table {
@@ -232,6 +233,7 @@ pub(crate) async fn prepare(
         .arg("table", &write.table)
         .hint("name the columns in `partition_by`, or use the mode `overwrite`"));
     }
+    replaced_by_key(&write, table).await?;
     check_present_rows(lake, table, &shaped).await?;
     let constraints =
         Constraints::compile(&lake.runtime, &write.table, &shaped.schema, &shaped.constraints)?;
@@ -243,6 +245,17 @@ pub(crate) async fn prepare(
     let files = writer::write(target.clone(), arranged).await?;
     let change = Files { write: write.clone(), incoming, shaped, target, files };
     Ok(Box::new(PreparedWrite { lake: Arc::clone(lake), write, change: Box::new(change) }))
+}
+
+/// The files of earlier appends that this write takes out.
+async fn replaced_by_key(write: &TableWrite, table: Option<&Table>) -> Result<Vec<DataFile>> {
+    let mut files = Vec::new();
+    if let Some(table) = table {
+        for key in &write.replaces {
+            files.extend(appended_files(table, key).await?);
+        }
+    }
+    Ok(files)
 }
 
 /// Written files that are to be added.
@@ -264,16 +277,18 @@ impl Change for Files {
             Some(table) if self.write.mode != WriteMode::Append => table.files()?,
             _ => Vec::new(),
         };
-        let removed = self.replaced(present, &shaped);
+        let mut removed = self.replaced(present, &shaped);
+        removed.extend(replaced_by_key(&self.write, table).await?);
         let mut detail = BTreeMap::new();
         if !removed.is_empty() {
             let rows = removed.iter().map(|file| file.rows().unwrap_or_default()).sum();
             detail.insert("removed".to_owned(), rows);
         }
+        let operation = self.operation(&shaped, !removed.is_empty());
         actions.extend(removed.into_iter().map(|file| Action::Remove(file.remove)));
         actions.extend(self.files.iter().map(add_action));
         let rows = self.files.iter().map(|file| file.rows).sum();
-        Ok(Proposal { actions, operation: self.operation(&shaped), rows, detail })
+        Ok(Proposal { actions, operation, rows, detail })
     }
 
     fn attempts_max(&self) -> u32 {
@@ -325,8 +340,8 @@ impl Files {
         present.into_iter().filter(|file| written.contains(&key(&file.partition()))).collect()
     }
 
-    fn operation(&self, shaped: &Shaped) -> DeltaOperation {
-        let overwrites = self.write.mode != WriteMode::Append;
+    fn operation(&self, shaped: &Shaped, removes: bool) -> DeltaOperation {
+        let overwrites = self.write.mode != WriteMode::Append || removes;
         DeltaOperation::Write {
             mode: if overwrites { SaveMode::Overwrite } else { SaveMode::Append },
             partition_by: (!shaped.partition_by.is_empty()).then(|| shaped.partition_by.clone()),

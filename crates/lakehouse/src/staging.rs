@@ -15,7 +15,7 @@ use arrow::compute::{filter_record_batch, not, prep_null_mask_filter};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use contracts::arrow_types::UTC;
-use contracts::table::{TableWrite, WriteMode};
+use contracts::table::{IS_CURRENT, SINCE, TableWrite, VALID_FROM, VALID_TO, WriteMode};
 use contracts::{BatchStream, Batches};
 use datafusion::prelude::SessionContext;
 use futures::{StreamExt, TryStreamExt};
@@ -25,12 +25,6 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 /// Keys named in a problem.
 const KEYS_MAX: usize = 5;
-/// Column of a history: from when a version holds.
-pub(crate) const VALID_FROM: &str = "valid_from";
-/// Column of a history: until when it holds; null while it does.
-pub(crate) const VALID_TO: &str = "valid_to";
-/// Column of a history: whether it holds now.
-pub(crate) const IS_CURRENT: &str = "is_current";
 
 /// Staged rows: the table's columns, [`DELETED`] and [`ROW_ID`].
 pub(crate) struct Staged {
@@ -54,12 +48,14 @@ impl Staged {
 }
 
 /// The columns of a merge as its settings name them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Keys {
     pub(crate) key: Vec<String>,
     pub(crate) delete_flag: Option<String>,
     /// The instant from which new versions hold; none for a plain merge.
     pub(crate) valid_from_us: Option<i64>,
+    /// Whether each row says since when it holds: a history is rebuilt.
+    pub(crate) is_rebuilt: bool,
 }
 
 impl Keys {
@@ -67,13 +63,15 @@ impl Keys {
     pub(crate) fn new(write: &TableWrite, incoming: &Schema) -> Result<Self> {
         let keys = match &write.mode {
             WriteMode::Merge { key, delete_flag } => {
-                Self { key: key.clone(), delete_flag: delete_flag.clone(), valid_from_us: None }
+                Self { key: key.clone(), delete_flag: delete_flag.clone(), ..Self::default() }
             }
             WriteMode::Scd2 { key, valid_from_us, .. } => {
-                Self { key: key.clone(), delete_flag: None, valid_from_us: Some(*valid_from_us) }
+                Self { key: key.clone(), valid_from_us: Some(*valid_from_us), ..Self::default() }
             }
-            _ => Self { key: Vec::new(), delete_flag: None, valid_from_us: None },
+            _ => Self::default(),
         };
+        let is_rebuilt = write.rebuild && keys.valid_from_us.is_some();
+        let keys = Self { is_rebuilt, ..keys };
         keys.check(&write.table, incoming)?;
         Ok(keys)
     }
@@ -127,7 +125,10 @@ impl Keys {
 
     /// The incoming columns that are stored, and those that a history adds.
     pub(crate) fn stored_columns(&self, incoming: &Schema) -> Schema {
-        let is_stored = |field: &&Arc<Field>| self.delete_flag.as_ref() != Some(field.name());
+        let is_stored = |field: &&Arc<Field>| {
+            let is_flag = self.delete_flag.as_ref() == Some(field.name());
+            !is_flag && !(self.is_rebuilt && field.name() == SINCE)
+        };
         let mut fields: Vec<Field> =
             incoming.fields().iter().filter(is_stored).map(|f| f.as_ref().clone()).collect();
         if self.valid_from_us.is_some() {
@@ -158,6 +159,7 @@ pub(crate) async fn stage(
         table: write.table.clone(),
         shape: Shape::new(&input.schema, Arc::clone(&shaped.schema)),
         flag: keys.delete_flag.as_ref().and_then(|flag| input.schema.index_of(flag).ok()),
+        since: input.schema.index_of(SINCE).ok().filter(|_| keys.is_rebuilt),
         keys: keys.clone(),
         constraints,
         schema: Arc::clone(&schema),
@@ -178,7 +180,11 @@ pub(crate) async fn stage(
     let files = writer::write(target.clone(), rows).await?;
     let rows = files.iter().map(|file| file.rows).sum();
     let staged = Staged { target, files, rows, bytes: stager.bytes.load(Ordering::Relaxed) };
-    if let Err(problem) = check_repeated(lake, &write.table, &staged, &keys.key).await {
+    let mut unique = keys.key.clone();
+    if keys.is_rebuilt {
+        unique.push(VALID_FROM.to_owned());
+    }
+    if let Err(problem) = check_repeated(lake, &write.table, &staged, &unique).await {
         writer::delete(&staged.target, &staged.files).await;
         return Err(problem);
     }
@@ -195,6 +201,7 @@ struct Stager {
     table: TableName,
     shape: Shape,
     flag: Option<usize>,
+    since: Option<usize>,
     keys: Keys,
     constraints: Constraints,
     schema: SchemaRef,
@@ -204,7 +211,8 @@ struct Stager {
 
 impl Stager {
     fn apply(&self, batch: &RecordBatch) -> Result<RecordBatch> {
-        let shaped = self.with_validity(self.shape.apply(batch)?)?;
+        let since = self.since.map(|since| batch.column(since));
+        let shaped = self.with_validity(self.shape.apply(batch)?, since)?;
         let deleted = match self.flag {
             Some(flag) => match batch.column(flag).as_boolean() {
                 flags if flags.null_count() > 0 => prep_null_mask_filter(flags),
@@ -227,7 +235,7 @@ impl Stager {
         batch_of(&self.schema, columns, batch.num_rows())
     }
 
-    fn with_validity(&self, batch: RecordBatch) -> Result<RecordBatch> {
+    fn with_validity(&self, batch: RecordBatch, since: Option<&ArrayRef>) -> Result<RecordBatch> {
         let Some(valid_from_us) = self.keys.valid_from_us else { return Ok(batch) };
         let rows = batch.num_rows();
         let schema = batch.schema();
@@ -237,6 +245,7 @@ impl Stager {
             .zip(batch.columns())
             .map(|(field, column)| -> ArrayRef {
                 match field.name().as_str() {
+                    VALID_FROM if since.is_some() => since.map_or(Arc::clone(column), Arc::clone),
                     VALID_FROM => {
                         let from = TimestampMicrosecondArray::from(vec![valid_from_us; rows]);
                         Arc::new(from.with_timezone(UTC))

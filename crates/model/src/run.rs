@@ -69,6 +69,10 @@ pub struct RunRecord {
     /// Environment, if one was chosen.
     #[serde(default)]
     pub environment: Option<Name>,
+    /// Runs whose appended rows the sinks of this one take out in the commit that adds their own,
+    /// by sink.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub replaces: BTreeMap<Name, Vec<RunId>>,
 }
 
 /// What kind of run it is.
@@ -132,7 +136,8 @@ pub struct Arrival {
 pub struct Range {
     /// The cursor column.
     pub cursor: String,
-    /// Inclusive lower end, lag already subtracted; none means from the beginning.
+    /// Lower end; none means from the beginning. It is the last value that was read before, and
+    /// exclusive; with a lag, that value less the lag, and inclusive.
     pub low: Option<Value>,
     /// Inclusive upper end.
     pub high: Value,
@@ -229,6 +234,20 @@ pub struct NodeReport {
     /// Offending rows per check and reason.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub findings: BTreeMap<String, u64>,
+    /// Why most rows were rejected, the most frequent reason first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<RejectReason>,
+}
+
+/// A reason for which rows were rejected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RejectReason {
+    /// The column, or empty when it is the record as a whole.
+    pub column: String,
+    /// A lowercase fact, such as `is not an integer`.
+    pub reason: String,
+    /// How often.
+    pub count: u64,
 }
 
 /// What makes a commit unique: found at the target, it has happened.

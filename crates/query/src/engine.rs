@@ -80,6 +80,7 @@ impl QueryEngine for DataFusionEngine {
                 functions: &self.functions,
                 lake: self.lake.clone(),
                 versions: request.tables.clone(),
+                schemas: request.schemas.clone(),
                 local: local.clone(),
                 partitions: request.partitions,
                 hash_joins: self.hash_joins_fit(&request.inputs, request.table_bytes),

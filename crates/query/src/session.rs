@@ -187,7 +187,7 @@ impl SchemaProvider for Zone {
         let (name, asked) = crate::at_version::split(name);
         let Ok(table) = Name::new(name) else { return Ok(None) };
         let table = TableName { zone: self.zone.clone(), table };
-        if let Some(schema) = self.schemas.get(&table) {
+        if let (None, Some(schema)) = (asked, self.schemas.get(&table)) {
             return Ok(Some(Arc::new(EmptyTable::new(canonical_schema(schema)))));
         }
         let version = asked.or_else(|| self.versions.get(&table).copied());

@@ -5,6 +5,7 @@ use crate::output::ExitCode;
 use crate::selection::Dependencies;
 use clap::Args;
 use engine::outline;
+use engine::planned_tables::PlannedTables;
 use std::collections::BTreeSet;
 
 const EXAMPLES: &str = "\
@@ -20,11 +21,15 @@ pub(crate) async fn execute(session: &Session, _: Arguments) -> Outcome {
     let workbench = session.open()?;
     let graphs = workbench.graphs()?;
     let all: BTreeSet<_> = graphs.keys().cloned().collect();
-    Dependencies::new(&graphs).order(&all).map_err(|problem| vec![problem])?;
+    let order = Dependencies::new(&graphs).order(&all).map_err(|problem| vec![problem])?;
     let mut problems = Vec::new();
-    for (name, graph) in &graphs {
+    // What one pipeline writes is planned before those that read it.
+    let mut tables = PlannedTables::of(graphs.values());
+    for name in &order {
+        let graph = &graphs[name];
         let document = &workbench.folder.pipelines[name].document;
-        let found = outline::problems(graph, &workbench.context, &workbench.query).await;
+        let (context, query) = (&workbench.context, &workbench.query);
+        let found = outline::problems(graph, context, query, &mut tables).await;
         problems.extend(found.into_iter().map(|(at, problem)| {
             let setting = problem.context().setting.clone().unwrap_or_default();
             let pointer = format!("{}/with{setting}", graph.nodes[at].pointer);

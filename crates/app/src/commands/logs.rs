@@ -48,7 +48,7 @@ pub(crate) async fn execute(session: &Session, arguments: Arguments) -> Outcome 
     }
 }
 
-fn find(journal: &dyn RunJournal, wanted: Option<&str>) -> model::Result<JournaledRun> {
+pub(super) fn find(journal: &dyn RunJournal, wanted: Option<&str>) -> model::Result<JournaledRun> {
     let mut runs = super::runs::collect(journal, None)?;
     runs.sort_by(|a, b| a.record.run.cmp(&b.record.run));
     let matches = |run: &&JournaledRun| match wanted {
@@ -120,6 +120,9 @@ fn show_event(output: Output, event: &RunEvent) {
                 })
                 .collect();
             output.raw_for_people(&table(&["  node", "in", "out", "rejected", "time"], &rows));
+            let nodes: Vec<_> =
+                nodes.iter().map(|(n, report)| (n.clone(), report.clone())).collect();
+            output.raw_for_people(&super::run::reasons(&nodes));
             for problem in problems {
                 output.line(format!("  {}: {}", problem.code, problem.message));
             }

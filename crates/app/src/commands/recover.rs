@@ -1,4 +1,5 @@
-//! `affluent recover`: rebuilds a lost run journal from what the tables know.
+//! `affluent recover`: rebuilds a lost run journal from what the tables know, or gives up a run
+//! that cannot go on.
 //!
 //! Every commit repeats its run and what that run has read, so that the tables are enough.
 
@@ -8,14 +9,20 @@ use crate::workbench::Workbench;
 use clap::Args;
 use contracts::journal::RunJournal;
 use contracts::table::{TableCommit, TableStore};
+use engine::abandon::{Fate, LeftBehind};
+use engine::progress::Silent;
 use model::run::{Committed, Input, Outcome as RunOutcome, RunEvent, RunId, RunKind, RunRecord};
-use model::{Name, Problem, Result, TableName};
-use serde_json::Value;
+use model::{Name, Problem, Result, TableName, codes};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use stdx::text::group_digits;
 
 const EXAMPLES: &str = "\
-Example:\n\
-\x20 affluent recover";
+Examples:\n\
+\x20 affluent recover                      rebuild what the tables know of runs\n\
+\x20 affluent recover --abandon 01J9ZK…    give up a run whose input is gone or has changed";
 
 /// Arguments of `affluent recover`.
 #[derive(Debug, Args)]
@@ -24,6 +31,12 @@ pub struct Arguments {
     /// Only say what would be written
     #[arg(long)]
     pub dry_run: bool,
+    /// Give up this unfinished run for good: the next run reads its inputs as they are by then
+    #[arg(long, value_name = "RUN", conflicts_with = "dry_run")]
+    pub abandon: Option<String>,
+    /// Do not ask before a run is given up
+    #[arg(long, short, requires = "abandon")]
+    pub yes: bool,
 }
 
 /// A run as the tables remember it.
@@ -35,6 +48,9 @@ struct Remembered {
 pub(crate) async fn execute(session: &Session, arguments: Arguments) -> Outcome {
     let one = |problem: Problem| vec![problem];
     let workbench = session.open()?;
+    if let Some(run) = &arguments.abandon {
+        return give_up(session, &workbench, run, arguments.yes).await;
+    }
     let runs = remembered(&workbench).await.map_err(one)?;
     let graphs = workbench.graphs()?;
     let mut rebuilt = 0;
@@ -56,12 +72,67 @@ pub(crate) async fn execute(session: &Session, arguments: Arguments) -> Outcome 
             .output
             .line(format!("{pipeline}: run {run}, {} commits, {state}", found.commits.len()));
         if !arguments.dry_run {
-            write(&workbench, found, is_whole).map_err(one)?;
+            rebuild(&workbench, found, is_whole).map_err(one)?;
         }
     }
     let verb = if arguments.dry_run { "would be" } else { "were" };
     session.output.line(format!("{rebuilt} runs {verb} rebuilt from the tables"));
     Ok(ExitCode::Done)
+}
+
+/// Gives up a run, once somebody has seen what it leaves behind.
+async fn give_up(session: &Session, workbench: &Workbench, run: &str, yes: bool) -> Outcome {
+    let one = |problem: Problem| vec![problem];
+    let output = session.output;
+    let found = super::logs::find(workbench.journal.as_ref(), Some(run)).map_err(one)?;
+    let RunRecord { run, pipeline, .. } = &found.record;
+    let graph = workbench.graph(workbench.folder.pipeline(pipeline.as_str()).map_err(one)?)?;
+    let engine = workbench.engine(Arc::new(Silent));
+    let giving_up = engine.giving_up(graph, run).await.map_err(one)?;
+    output.line(format!("{pipeline}: run {run} is unfinished"));
+    for left in &giving_up.committed {
+        let LeftBehind { sink, commit, fate } = left;
+        let version = commit.version.map(|v| format!(", version {v}")).unwrap_or_default();
+        let rows = group_digits(commit.rows);
+        let fate = match fate {
+            Fate::Written => "the next run writes it again".to_owned(),
+            Fate::TakenOut => "the next run takes these rows out again".to_owned(),
+            Fate::Stay(problem) => format!(
+                "these rows stay, and the next run adds those of the same inputs: delete them \
+                 first ({problem})"
+            ),
+        };
+        output.line(format!(
+            "  {sink} has written {rows} rows to {}{version}: {fate}",
+            commit.target
+        ));
+    }
+    let must_refresh = giving_up.is_refresh && !giving_up.committed.is_empty();
+    if must_refresh {
+        output.line("  tables are half refreshed: only another `--full-refresh` can follow");
+    }
+    if !yes && !confirmed() {
+        return Err(one(Problem::new(&codes::RUN_REFUSED, "a run that is given up cannot go on")
+            .arg("run", run)
+            .hint("answer with yes, or pass `--yes`")));
+    }
+    engine.give_up(&giving_up).map_err(one)?;
+    let committed = giving_up.committed.iter();
+    let committed: Vec<_> =
+        committed.map(|left| json!({"sink": left.sink, "commit": left.commit})).collect();
+    output.value(&json!({"run": run, "pipeline": pipeline, "committed": committed}));
+    let refresh = if must_refresh { " --full-refresh" } else { "" };
+    output.line(format!("given up; go on with `affluent run {pipeline}{refresh}`"));
+    Ok(ExitCode::Done)
+}
+
+fn confirmed() -> bool {
+    if !io::stdin().is_terminal() {
+        return false;
+    }
+    let _ = write!(io::stderr(), "give it up for good? Type yes: ");
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).is_ok() && answer.trim() == "yes"
 }
 
 async fn remembered(workbench: &Workbench) -> Result<BTreeMap<RunId, Remembered>> {
@@ -100,6 +171,7 @@ fn parse(commit: &TableCommit) -> Option<(Name, RunRecord)> {
         tables: BTreeMap::new(),
         facts: BTreeMap::new(),
         environment: None,
+        replaces: BTreeMap::new(),
     };
     Some((node, record))
 }
@@ -113,7 +185,7 @@ fn as_committed(table: &TableName, commit: &TableCommit) -> Committed {
     }
 }
 
-fn write(workbench: &Workbench, found: Remembered, is_whole: bool) -> Result<()> {
+fn rebuild(workbench: &Workbench, found: Remembered, is_whole: bool) -> Result<()> {
     let Remembered { record, commits } = found;
     let (pipeline, run) = (record.pipeline.clone(), record.run.clone());
     let journal = &workbench.journal;

@@ -9,6 +9,7 @@ use crate::workbench::Workbench;
 use clap::Args;
 use contracts::journal::RunJournal;
 use engine::run::{Repeat, RunOptions, RunSummary};
+use model::run::{NodeReport, RejectReason};
 use model::{Name, Problem, Result, codes};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +24,8 @@ Examples:\n\
 \x20 affluent run sales                one pipeline\n\
 \x20 affluent run +gold_daily          a pipeline and everything it needs\n\
 \x20 affluent run tag:hourly --param day=2026-01-31\n\
-\x20 affluent run sales --full-refresh everything again, as one overwrite per table";
+\x20 affluent run sales --full-refresh everything again, as one overwrite per table\n\
+\x20 affluent run sales --from valid --replace-run";
 
 /// Arguments of `affluent run`.
 #[derive(Debug, Default, Args)]
@@ -46,6 +48,10 @@ pub struct Arguments {
     /// Write once more this sink of the last finished run, on the same inputs
     #[arg(long, value_name = "SINK", conflicts_with = "full_refresh")]
     pub only: Option<String>,
+    /// With `--from` or `--only`: sinks that append take out what that run has added, in the commit
+    /// that adds the new rows
+    #[arg(long)]
+    pub replace_run: bool,
     /// Fail, and commit nothing, when more rows than this are rejected
     #[arg(long, value_name = "N")]
     pub fail_on_rejects: Option<u64>,
@@ -68,6 +74,12 @@ pub(crate) async fn execute(session: &Session, arguments: Arguments) -> Outcome 
         ]);
     }
     let repeat = repeat(&arguments).map_err(|problem| vec![problem])?;
+    if arguments.replace_run && repeat.is_none() {
+        return Err(vec![
+            Problem::new(&codes::COMMAND_INVALID, "`--replace-run` needs `--from` or `--only`")
+                .hint("say what is written once more: `affluent run PIPELINE --from NODE`"),
+        ]);
+    }
     if repeat.is_some() && order.len() != 1 {
         return Err(vec![
             Problem::new(&codes::COMMAND_INVALID, "`--from` and `--only` are for one pipeline")
@@ -169,6 +181,7 @@ fn options(
         full_refresh: arguments.full_refresh,
         rejects_max: arguments.fail_on_rejects,
         repeat: None,
+        replace_run: arguments.replace_run,
     })
 }
 
@@ -220,12 +233,13 @@ fn report(session: &Session, summaries: &[(Name, RunSummary)], failed: bool, sta
             format!("{} rows were", group_digits(rejects))
         };
         let text = output.paint(Colour::Magenta, &format!("{count} rejected"));
+        output.line(format!("\n{text}"));
+        output.raw_for_people(&reasons(&summary.nodes));
         let table = format!("quarantine.{pipeline}");
-        match rows.iter().any(|row| row[1] == table) {
-            true => output.line(format!(
-                "{text}; see why: affluent query \"select _node, _row, _errors from {table}\""
-            )),
-            false => output.line(text),
+        if rows.iter().any(|row| row[1] == table) {
+            output.line(format!(
+                "see them: affluent query \"select _node, _row, _errors from {table}\""
+            ));
         }
     }
     if summaries.is_empty() && failed {
@@ -238,6 +252,21 @@ fn report(session: &Session, summaries: &[(Name, RunSummary)], failed: bool, sta
         count => format!("{count} runs"),
     };
     output.line(format!("{runs}, {}", duration(elapsed)));
+}
+
+/// The most frequent reasons for which each node rejected rows.
+pub(crate) fn reasons<'a>(nodes: impl IntoIterator<Item = &'a (Name, NodeReport)>) -> String {
+    let mut rows = Vec::new();
+    for (node, report) in nodes {
+        for RejectReason { column, reason, count } in &report.reasons {
+            let (node, count) = (format!("  {node}"), group_digits(*count));
+            rows.push(vec![node, count, column.clone(), reason.clone()]);
+        }
+    }
+    match rows.is_empty() {
+        true => String::new(),
+        false => table(&["  node", "times", "column", "reason"], &rows),
+    }
 }
 
 fn as_json(pipeline: &Name, summary: &RunSummary) -> Value {

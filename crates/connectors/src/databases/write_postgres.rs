@@ -16,7 +16,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use contracts::table::SchemaPolicy;
 use contracts::{
-    BatchStream, Batches, Context, Example, Prepared, Sink, SinkModule, SinkRequest, Target,
+    BatchStream, Batches, Context, Example, NamedInput, Prepared, Sink, SinkModule, SinkRequest,
+    Target,
 };
 use futures::{SinkExt, TryStreamExt};
 use model::run::Committed;
@@ -100,6 +101,11 @@ impl Sink for PostgresSink {
 
     fn appends(&self) -> bool {
         self.mode == Mode::Append
+    }
+
+    fn plan(&self, input: &NamedInput, _: Option<&SchemaRef>) -> Result<SchemaRef> {
+        check_key_columns(&self.key, &input.schema)?;
+        Ok(Arc::clone(&input.schema))
     }
 
     async fn committed(

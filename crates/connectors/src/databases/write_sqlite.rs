@@ -13,7 +13,9 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use contracts::table::SchemaPolicy;
-use contracts::{Batches, Context, Example, Prepared, Sink, SinkModule, SinkRequest, Target};
+use contracts::{
+    Batches, Context, Example, NamedInput, Prepared, Sink, SinkModule, SinkRequest, Target,
+};
 use futures::TryStreamExt;
 use model::run::Committed;
 use model::{Name, Problem, Result, codes};
@@ -117,6 +119,11 @@ impl Sink for SqliteSink {
 
     fn appends(&self) -> bool {
         self.mode == Mode::Append
+    }
+
+    fn plan(&self, input: &NamedInput, _: Option<&SchemaRef>) -> Result<SchemaRef> {
+        check_key_columns(&self.key, &input.schema)?;
+        Ok(Arc::clone(&input.schema))
     }
 
     async fn committed(

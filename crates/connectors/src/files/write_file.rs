@@ -10,8 +10,11 @@ use super::output::staging::Staging;
 use crate::settings::{Character, OneOrMany};
 use crate::storage::local::LocalStore;
 use crate::storage::{FileStore, Scheme, blocking, open};
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use contracts::{Batches, Context, Example, Prepared, Sink, SinkModule, SinkRequest, Target};
+use contracts::{
+    Batches, Context, Example, NamedInput, Prepared, Sink, SinkModule, SinkRequest, Target,
+};
 use model::run::Committed;
 use model::{Name, Problem, Result, codes};
 use schemars::JsonSchema;
@@ -215,6 +218,12 @@ impl Sink for FileSink {
 
     fn appends(&self) -> bool {
         Shape::of(&self.config.path, self.split) != Shape::Fixed && !self.config.replace
+    }
+
+    fn plan(&self, input: &NamedInput, _: Option<&SchemaRef>) -> Result<SchemaRef> {
+        let split = Split::new(&input.schema, self.config.partition_by.as_slice());
+        split.map_err(|problem| problem.in_setting("/partition_by"))?;
+        Ok(Arc::clone(&input.schema))
     }
 
     async fn committed(

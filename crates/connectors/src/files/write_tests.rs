@@ -16,7 +16,7 @@ fn build(config: Value) -> Result<Box<dyn Sink>, model::Problem> {
 fn request(run: u64) -> SinkRequest {
     let mut key = commit_key();
     key.run = RunId::parse(&format!("01KGB68N60{run:016}")).unwrap();
-    SinkRequest { key, metadata: Map::new(), overwrite: false }
+    SinkRequest { key, metadata: Map::new(), overwrite: false, replaces: Vec::new() }
 }
 
 async fn run(project: &Project, config: &Value, run: u64, text: &str) -> model::run::Committed {

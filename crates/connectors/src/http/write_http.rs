@@ -6,8 +6,11 @@
 
 use super::client::{Limits, Service, shown};
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use contracts::{Batches, Context, Example, Prepared, Sink, SinkModule, SinkRequest, Target, rows};
+use contracts::{
+    Batches, Context, Example, NamedInput, Prepared, Sink, SinkModule, SinkRequest, Target, rows,
+};
 use futures::TryStreamExt;
 use model::run::Committed;
 use model::{Name, Problem, Result, codes};
@@ -19,6 +22,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use url::Url;
 use url::form_urlencoded::byte_serialize;
 
@@ -140,6 +144,13 @@ impl Sink for HttpSink {
 
     fn appends(&self) -> bool {
         self.config.method == SendMethod::Post
+    }
+
+    fn plan(&self, input: &NamedInput, _: Option<&SchemaRef>) -> Result<SchemaRef> {
+        for column in columns_of(&self.config.url) {
+            input.column(column, "/url")?;
+        }
+        Ok(Arc::clone(&input.schema))
     }
 
     async fn committed(&self, _: &Context, _: &SinkRequest) -> Result<Option<Committed>> {

@@ -73,25 +73,27 @@ async fn a_missing_table_names_its_neighbours() {
     assert_eq!(problem.hint_text(), Some("did you mean `silver.orders`?"));
 }
 
-async fn mode(config: Value, overwrite: bool) -> WriteMode {
+async fn mode(config: Value, overwrite: bool) -> (WriteMode, bool) {
     let project = Project::new();
-    let request = SinkRequest { key: commit_key(), metadata: Default::default(), overwrite };
+    let (key, metadata) = (commit_key(), Default::default());
+    let request = SinkRequest { key, metadata, overwrite, replaces: Vec::new() };
     let input = rows::read_batches("{\"id\": 1}").unwrap();
     let prepared = sink(config).prepare(&project.context, request, input).await.unwrap();
     assert_eq!(prepared.commit().await.unwrap().rows, 1);
     let writes = project.tables.writes.lock().unwrap();
-    writes[0].mode.clone()
+    (writes[0].mode.clone(), writes[0].rebuild)
 }
 
 #[tokio::test]
 async fn a_full_refresh_is_one_overwrite() {
     let append = json!({"table": "bronze.a"});
-    assert_eq!(mode(append.clone(), false).await, WriteMode::Append);
-    assert_eq!(mode(append, true).await, WriteMode::Overwrite);
+    assert_eq!(mode(append.clone(), false).await, (WriteMode::Append, false));
+    assert_eq!(mode(append, true).await, (WriteMode::Overwrite, false));
     let merge = json!({"table": "bronze.a", "mode": "merge", "key": "id"});
-    let key = vec!["id".to_owned()];
-    assert_eq!(mode(merge.clone(), false).await, WriteMode::Merge { key, delete_flag: None });
-    assert_eq!(mode(merge, true).await, WriteMode::Overwrite);
+    let by_key = WriteMode::Merge { key: vec!["id".to_owned()], delete_flag: None };
+    assert_eq!(mode(merge.clone(), false).await, (by_key.clone(), false));
+    // Repeated keys are looked for in a full refresh too.
+    assert_eq!(mode(merge, true).await, (by_key, true));
 }
 
 #[test]
@@ -99,16 +101,4 @@ fn only_appending_would_add_rows_twice() {
     assert!(sink(json!({"table": "bronze.a"})).appends());
     assert!(!sink(json!({"table": "bronze.a", "mode": "overwrite"})).appends());
     assert!(!sink(json!({"table": "bronze.a", "mode": "merge", "key": "id"})).appends());
-}
-
-#[tokio::test]
-async fn a_full_refresh_leaves_out_what_is_marked_as_deleted() {
-    let project = Project::new();
-    let config = json!({"table": "bronze.a", "mode": "merge", "key": "id", "delete_flag": "gone"});
-    let request = SinkRequest { key: commit_key(), metadata: Default::default(), overwrite: true };
-    let text = "{\"id\": 1, \"gone\": false}\n{\"id\": 2, \"gone\": true}\n{\"id\": 3}";
-    let input = rows::read_batches(text).unwrap();
-    let prepared = sink(config).prepare(&project.context, request, input).await.unwrap();
-    assert_eq!(prepared.commit().await.unwrap().rows, 2);
-    assert_eq!(*project.tables.columns.lock().unwrap(), ["id"]);
 }

@@ -1,18 +1,14 @@
 //! `write_table`: rows into a lake table, in one commit.
 
 use crate::settings::OneOrMany;
-use arrow::array::{AsArray, RecordBatch};
-use arrow::compute::{filter_record_batch, not, prep_null_mask_filter};
-use arrow::datatypes::DataType;
-use arrow::error::ArrowError;
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
-use contracts::table::SchemaPolicy;
+use contracts::table::{IS_CURRENT, SchemaPolicy, VALID_FROM, VALID_TO};
 use contracts::{
-    Batches, Context, Example, Prepared, Sink, SinkModule, SinkRequest, TableWrite, Target,
-    WriteMode,
+    Batches, Context, Example, Expr, NamedInput, Prepared, Sink, SinkModule, SinkRequest,
+    TableWrite, Target, WriteMode,
 };
-use futures::StreamExt;
-use model::run::Committed;
+use model::run::{CommitKey, Committed};
 use model::{Problem, Result, TableName, codes};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -157,6 +153,14 @@ fn check(config: &Config) -> Result<()> {
     Ok(())
 }
 
+/// Every column that a setting names is there.
+fn each_column(input: &NamedInput, setting: &str, columns: &[String]) -> Result<()> {
+    for (at, column) in columns.iter().enumerate() {
+        input.column(column, &format!("/{setting}/{at}"))?;
+    }
+    Ok(())
+}
+
 fn invalid(fact: impl Into<String>) -> Problem {
     Problem::new(&codes::SETTING_INVALID, fact)
 }
@@ -178,23 +182,48 @@ struct TableSink {
 }
 
 impl TableSink {
+    /// The columns of the table after a write.
+    fn planned(&self, incoming: &SchemaRef, present: Option<&SchemaRef>) -> SchemaRef {
+        let config = &self.config;
+        let is_stored = |field: &&FieldRef| config.delete_flag.as_ref() != Some(field.name());
+        let mut fields: Vec<FieldRef> =
+            incoming.fields().iter().filter(is_stored).cloned().collect();
+        if config.mode == Mode::Scd2 {
+            let instant = contracts::arrow_types::timestamp();
+            fields.push(Arc::new(Field::new(VALID_FROM, instant.clone(), true)));
+            fields.push(Arc::new(Field::new(VALID_TO, instant, true)));
+            fields.push(Arc::new(Field::new(IS_CURRENT, DataType::Boolean, true)));
+        }
+        let is_new = config.mode == Mode::Overwrite && config.schema == SchemaPolicy::Evolve;
+        let Some(present) = present.filter(|_| !is_new) else {
+            return Arc::new(Schema::new(fields));
+        };
+        if config.schema != SchemaPolicy::Evolve {
+            return Arc::clone(present);
+        }
+        let added = fields.into_iter().filter(|field| present.index_of(field.name()).is_err());
+        let all: Vec<FieldRef> = present.fields().iter().cloned().chain(added).collect();
+        Arc::new(Schema::new(all))
+    }
+
     /// The write that a request asks for.
     fn write(&self, request: SinkRequest) -> TableWrite {
         let config = &self.config;
         let key = config.key.as_slice().to_vec();
         let mode = match config.mode {
-            // What a history has seen cannot be seen again: a full refresh goes on with it.
             Mode::Scd2 => WriteMode::Scd2 {
                 key,
                 compare: config.compare.as_slice().to_vec(),
                 valid_from_us: request.key.run.time_us(),
             },
-            _ if request.overwrite => WriteMode::Overwrite,
+            // Also in a full refresh: repeated keys and deleted rows are what they always are.
             Mode::Merge => WriteMode::Merge { key, delete_flag: config.delete_flag.clone() },
+            _ if request.overwrite => WriteMode::Overwrite,
             Mode::Append => WriteMode::Append,
             Mode::Overwrite => WriteMode::Overwrite,
             Mode::ReplacePartitions => WriteMode::ReplacePartitions,
         };
+        let replaces = if mode == WriteMode::Append { request.replaces } else { Vec::new() };
         TableWrite {
             table: config.table.clone(),
             mode,
@@ -202,6 +231,8 @@ impl TableSink {
             cluster_by: config.cluster_by.as_slice().to_vec(),
             schema_policy: config.schema,
             constraints: config.constraints.clone(),
+            rebuild: request.overwrite && matches!(config.mode, Mode::Merge | Mode::Scd2),
+            replaces,
             key: request.key,
             metadata: request.metadata,
         }
@@ -218,6 +249,46 @@ impl Sink for TableSink {
         self.config.mode == Mode::Append
     }
 
+    fn keeps_history(&self) -> bool {
+        self.config.mode == Mode::Scd2
+    }
+
+    fn plan(&self, input: &NamedInput, present: Option<&SchemaRef>) -> Result<SchemaRef> {
+        let config = &self.config;
+        each_column(input, "key", config.key.as_slice())?;
+        if let Some(flag) = &config.delete_flag
+            && input.column(flag, "/delete_flag")?.data_type() != &DataType::Boolean
+        {
+            let fact = format!("the `delete_flag` column `{flag}` is not of type `boolean`");
+            return Err(Problem::new(&codes::TYPE_MISMATCH, fact)
+                .arg("column", flag)
+                .in_setting("/delete_flag")
+                .hint("cast it before, or derive a boolean column"));
+        }
+        let schema = self.planned(&input.schema, present);
+        let name = config.table.to_string();
+        let table = NamedInput { name, role: None, schema: Arc::clone(&schema) };
+        each_column(&table, "compare", config.compare.as_slice())?;
+        each_column(&table, "partition_by", config.partition_by.as_slice())?;
+        each_column(&table, "cluster_by", config.cluster_by.as_slice())?;
+        for (name, text) in &config.constraints {
+            let setting = format!("/constraints/{name}");
+            let condition = Expr::parse(text).map_err(|problem| problem.in_setting(&setting))?;
+            if condition.has_own_names() {
+                continue;
+            }
+            let names = condition.references();
+            for name in names.iter().filter_map(|path| path.first()) {
+                table.column(name, &setting)?;
+            }
+        }
+        Ok(schema)
+    }
+
+    async fn check_replaceable(&self, context: &Context, earlier: &CommitKey) -> Result<()> {
+        context.tables.check_replaceable(&self.config.table, earlier).await
+    }
+
     async fn committed(
         &self,
         context: &Context,
@@ -232,50 +303,6 @@ impl Sink for TableSink {
         request: SinkRequest,
         input: Batches,
     ) -> Result<Box<dyn Prepared>> {
-        let input = match &self.config.delete_flag {
-            Some(flag) if request.overwrite => without_deleted(input, flag)?,
-            _ => input,
-        };
         context.tables.prepare(self.write(request), input).await
     }
-}
-
-/// The rows that are not marked as deleted, without the mark: what a merge into an empty table
-/// would leave.
-fn without_deleted(input: Batches, flag: &str) -> Result<Batches> {
-    let position = input.schema.fields().iter().position(|field| field.name() == flag);
-    let at = position.ok_or_else(|| {
-        let names = input.schema.fields().iter().map(|field| field.name().as_str());
-        let hint = match stdx::text::nearest(flag, names.clone()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("columns are {}", stdx::text::list(names)),
-        };
-        let fact = format!("`delete_flag` names the column `{flag}`, which is not there");
-        Problem::new(&codes::COLUMN_UNKNOWN, fact).arg("column", flag).hint(hint)
-    })?;
-    if input.schema.field(at).data_type() != &DataType::Boolean {
-        let fact = format!("the `delete_flag` column `{flag}` is not of type `boolean`");
-        return Err(Problem::new(&codes::TYPE_MISMATCH, fact)
-            .arg("column", flag)
-            .hint("cast it before, or derive a boolean column"));
-    }
-    let kept: Vec<usize> =
-        (0..input.schema.fields().len()).filter(|column| *column != at).collect();
-    let schema = Arc::new(input.schema.project(&kept).map_err(|error| internal(&error))?);
-    let keep = move |batch: RecordBatch| -> Result<RecordBatch> {
-        let deleted = prep_null_mask_filter(batch.column(at).as_boolean());
-        let is_kept = not(&deleted).map_err(|error| internal(&error))?;
-        let rows = filter_record_batch(&batch, &is_kept).map_err(|error| internal(&error))?;
-        rows.project(&kept).map_err(|error| internal(&error))
-    };
-    let keep = Arc::new(keep);
-    let output = input.map_partitions(|partition| {
-        let keep = Arc::clone(&keep);
-        partition.map(move |batch| batch.and_then(|batch| keep(batch))).boxed()
-    });
-    Ok(Batches { schema, ..output })
-}
-
-fn internal(error: &ArrowError) -> Problem {
-    Problem::new(&codes::INTERNAL, "rows marked as deleted cannot be left out").detail(error)
 }

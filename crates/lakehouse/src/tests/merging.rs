@@ -209,3 +209,53 @@ async fn scd2_never_ends_a_version_before_it_began() {
         ["1|a|1970-01-01T00:00:05Z|1970-01-01T00:00:05Z|false", "1|b|1970-01-01T00:00:05Z||true"];
     assert_eq!(lake.rows("silver.h").await, expected);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuilt_merge_starts_from_nothing_and_refuses_what_a_merge_refuses() {
+    let lake = TestLake::new();
+    lake.write(merge("silver.t", 1), people(&[1, 2], &["a", "b"])).await.unwrap();
+    let rebuild = |run| TableWrite { rebuild: true, ..merge("silver.t", run) };
+    let twice = people(&[1, 1], &["a", "b"]);
+    let problem = lake.write(rebuild(2), twice).await.unwrap_err();
+    assert!(problem.is(&codes::MERGE_KEY_REPEATED), "{problem}");
+    assert_eq!(lake.rows("silver.t").await, ["1|a", "2|b"]);
+    let committed = lake.write(rebuild(3), people(&[2, 3], &["B", "c"])).await.unwrap();
+    assert_eq!((committed.rows, committed.detail["removed"]), (2, 2));
+    assert_eq!(lake.rows("silver.t").await, ["2|B", "3|c"]);
+    // Columns that do not come any more are gone, as in an overwrite.
+    lake.write(rebuild(4), batch(vec![("id", ints(&[9]))])).await.unwrap();
+    assert_eq!(lake.rows("silver.t").await, ["9"]);
+    assert!(!lake.folder("silver.t").join("_staging").exists());
+}
+
+/// Rows of a history that is rebuilt: the instant since when each holds, µs.
+fn since(ids: &[i64], names: &[&str], since_us: &[i64]) -> arrow::array::RecordBatch {
+    let since = arrow::array::TimestampMicrosecondArray::from(since_us.to_vec());
+    let since: ArrayRef = Arc::new(since.with_timezone("UTC"));
+    batch(vec![("id", ints(ids)), ("name", texts(names)), ("_since", since)])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuilt_history_is_what_run_after_run_had_made() {
+    const SECOND: i64 = 1_000_000;
+    let step = TestLake::new();
+    step.write(history(1, SECOND), people(&[1, 2], &["a", "b"])).await.unwrap();
+    step.write(history(2, 2 * SECOND), people(&[1, 3], &["A", "c"])).await.unwrap();
+    step.write(history(3, 3 * SECOND), people(&[1, 2], &["A", "B"])).await.unwrap();
+    let expected = step.rows("silver.h").await;
+    assert_eq!(expected.len(), 5);
+
+    let lake = TestLake::new();
+    lake.write(history(1, 9 * SECOND), people(&[7, 1], &["old", "old"])).await.unwrap();
+    let rebuild = |run| TableWrite { rebuild: true, ..history(run, 9 * SECOND) };
+    // In any order of arrival.
+    let times = [3, 1, 2, 1, 3, 2].map(|second| second * SECOND);
+    let rows = since(&[1, 1, 1, 2, 2, 3], &["A", "a", "A", "b", "B", "c"], &times);
+    lake.write(rebuild(2), rows).await.unwrap();
+    assert_eq!(lake.rows("silver.h").await, expected);
+    // One key twice at one instant is refused, as in one run.
+    let twice = since(&[1, 1], &["a", "b"], &[SECOND, SECOND]);
+    let problem = lake.write(rebuild(3), twice).await.unwrap_err();
+    assert!(problem.is(&codes::MERGE_KEY_REPEATED), "{problem}");
+    assert_eq!(lake.rows("silver.h").await, expected);
+}

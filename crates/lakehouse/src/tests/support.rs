@@ -154,6 +154,8 @@ pub(crate) fn write(table: &str, mode: WriteMode, run: u64) -> TableWrite {
         cluster_by: Vec::new(),
         schema_policy: SchemaPolicy::Evolve,
         constraints: BTreeMap::new(),
+        rebuild: false,
+        replaces: Vec::new(),
         key: key(run),
         metadata: serde_json::Map::new(),
     }

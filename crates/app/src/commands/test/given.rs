@@ -139,6 +139,8 @@ pub(super) async fn fill_tables(workbench: &Workbench, test: &Test) -> Result<()
             cluster_by: Vec::new(),
             schema_policy: SchemaPolicy::Evolve,
             constraints: BTreeMap::new(),
+            rebuild: false,
+            replaces: Vec::new(),
             key,
             metadata: Map::new(),
         };

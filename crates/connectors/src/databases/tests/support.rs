@@ -127,7 +127,7 @@ pub(crate) fn new_request() -> SinkRequest {
     let key = CommitKey { workspace: name("tests"), pipeline: name("p"), node: name("n"), run };
     let metadata: Map<String, Value> =
         json!({"run": "r", "range": [1, 2]}).as_object().unwrap().clone();
-    SinkRequest { key, metadata, overwrite: false }
+    SinkRequest { key, metadata, overwrite: false, replaces: Vec::new() }
 }
 
 /// Writes rows, given as NDJSON, and commits.

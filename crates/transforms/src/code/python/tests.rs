@@ -44,6 +44,10 @@ impl TableStore for Nothing {
         none()
     }
 
+    async fn check_replaceable(&self, _: &TableName, _: &CommitKey) -> Result<()> {
+        none()
+    }
+
     async fn prepare(&self, _: TableWrite, _: Batches) -> Result<Box<dyn Prepared>> {
         none()
     }
