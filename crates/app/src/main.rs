@@ -2,14 +2,28 @@
 
 use app::cli::Cli;
 use clap::Parser;
+use connectors::files::child;
 use mimalloc::MiMalloc;
+use std::path::Path;
 use std::process;
 
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
+/// This very program, also when its file has been replaced since.
+const THIS_PROGRAM: &str = "/proc/self/exe";
+
 fn main() {
+    if std::env::args_os().skip(1).eq([child::COMMAND]) {
+        process::exit(child::serve());
+    }
     let cli = Cli::parse();
+    let program = Path::new(THIS_PROGRAM);
+    match std::env::current_exe() {
+        _ if program.exists() => child::read_in_children(program.to_owned()),
+        Ok(program) => child::read_in_children(program),
+        Err(_) => {}
+    }
     // Two TLS providers are linked; without a choice the first connection would panic.
     let _ = rustls::crypto::ring::default_provider().install_default();
     // Libraries log as errors what is an answer to us (a table that is not there yet).

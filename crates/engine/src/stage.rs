@@ -15,6 +15,7 @@ use contracts::{
     Batches, Context, Inputs, NamedInput, ParamValue, PlanInput, QueryEngine, ReadRequest, Routing,
     RowCounter, Step, sql,
 };
+use futures::{StreamExt, TryStreamExt};
 use model::pipeline::{OUT, REJECTS};
 use model::run::{Committed, Input, RunEvent, RunRecord};
 use model::{Name, Problem, Result, TableName, codes};
@@ -184,6 +185,7 @@ impl Attempt {
                     bytes: Arc::clone(&counters.bytes),
                 };
                 let batches = source.read(&self.context, request).await?;
+                let batches = named(batches, &node.id);
                 let pipeline = &self.record.pipeline;
                 seen::save(&self.context.state, pipeline, &node.id, &batches.schema);
                 stage.announce(at, &batches.schema, batches.in_origin_order);
@@ -450,6 +452,14 @@ impl Stage {
             self.ordered.insert((at, port_name(OUT)));
         }
     }
+}
+
+/// What goes wrong while a source is read is the source's, whoever reads it.
+fn named(batches: Batches, node: &Name) -> Batches {
+    batches.map_partitions(|partition| {
+        let node = node.clone();
+        partition.map_err(move |problem| problem.in_node(&node)).boxed()
+    })
 }
 
 fn known_bytes(inputs: &[Input]) -> Option<u64> {

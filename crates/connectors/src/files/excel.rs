@@ -7,13 +7,14 @@ use formats::excel;
 use formats::file::{InputFile, ReadOptions};
 use model::{Problem, Result, codes};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
+use serde::ser::Serializer;
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;
 
 /// Options of workbooks.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Options {
     /// The sheet: its name, or its number from 1. The first one when not given.
@@ -29,7 +30,7 @@ pub struct Options {
 }
 
 /// Types of the columns.
-#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Types {
     /// Every value as text, as a person sees it; dates in ISO form.
@@ -46,6 +47,15 @@ struct Sheet(excel::SheetName);
 impl<'de> Deserialize<'de> for Sheet {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(SheetVisitor)
+    }
+}
+
+impl Serialize for Sheet {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0 {
+            excel::SheetName::Name(name) => serializer.serialize_str(name),
+            excel::SheetName::Number(number) => serializer.serialize_u32(*number),
+        }
     }
 }
 
@@ -91,6 +101,10 @@ impl Default for Options {
 }
 
 impl FileFormat for Options {
+    fn untrusted(&self) -> Option<(&'static str, serde_json::Result<serde_json::Value>)> {
+        Some((Excel::NAME, serde_json::to_value(self)))
+    }
+
     fn open(&self, files: Vec<InputFile>, read: ReadOptions) -> Result<Batches> {
         let options = excel::ExcelOptions {
             sheet: self.sheet.clone().map(|sheet| sheet.0),

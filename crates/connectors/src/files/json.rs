@@ -7,7 +7,7 @@ use formats::file::{InputFile, ReadOptions};
 use formats::json;
 use model::{DataType, Problem, Result, codes};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 const DEPTH_MAX: usize = 32;
@@ -83,7 +83,7 @@ enum DuplicateKeys {
 }
 
 /// What happens to a row with an unexpected key.
-#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum NewKeys {
     /// The row is rejected, so that nothing is lost unseen.

@@ -1,5 +1,6 @@
 //! Files in and files out.
 
+pub mod child;
 mod config;
 pub mod csv;
 mod discover;

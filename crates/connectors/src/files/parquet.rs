@@ -7,10 +7,10 @@ use formats::file::{InputFile, ReadOptions};
 use formats::parquet;
 use model::Result;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Options of Parquet files.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Options {
     /// The columns to read, by their names in the file or in the lake; all when not given.
@@ -18,6 +18,10 @@ pub struct Options {
 }
 
 impl FileFormat for Options {
+    fn untrusted(&self) -> Option<(&'static str, serde_json::Result<serde_json::Value>)> {
+        Some((Parquet::NAME, serde_json::to_value(self)))
+    }
+
     fn open(&self, files: Vec<InputFile>, read: ReadOptions) -> Result<Batches> {
         let options = parquet::ParquetOptions { columns: self.columns.clone() };
         parquet::open(files, &options, read)

@@ -1,5 +1,6 @@
 //! The source that all file formats share: pinned files in, batches out.
 
+use super::child;
 use super::config::{FileConfig, Land};
 use super::discover::discover;
 use super::find::{covers, find};
@@ -25,6 +26,12 @@ use stdx::durable;
 pub(crate) trait FileFormat: Send + Sync + 'static {
     /// Opens local files; may block.
     fn open(&self, files: Vec<InputFile>, read: ReadOptions) -> Result<Batches>;
+
+    /// The module and these options, where a file of the format can make its reader ask for more
+    /// memory than there is: then files are read in a process of their own.
+    fn untrusted(&self) -> Option<(&'static str, serde_json::Result<serde_json::Value>)> {
+        None
+    }
 
     /// Refuses options that make no sense together.
     fn check(&self) -> Result<()> {
@@ -69,7 +76,21 @@ impl<O: FileFormat> FileSource<O> {
         Ok(Box::new(Self { config: Arc::new(config) }))
     }
 
-    async fn open_files(&self, files: Vec<InputFile>, read: ReadOptions) -> Result<Batches> {
+    async fn open_files(
+        &self,
+        context: &Context,
+        files: Vec<InputFile>,
+        read: ReadOptions,
+    ) -> Result<Batches> {
+        if let (Some(program), Some((module, options))) =
+            (child::program(), self.config.options.untrusted())
+        {
+            let options = options.map_err(|error| {
+                Problem::new(&codes::INTERNAL, "options of a format are not JSON").detail(error)
+            })?;
+            let job = child::Job::new(module, options, &files, context.memory_bytes);
+            return child::open(program, job, read).await;
+        }
         let config = Arc::clone(&self.config);
         blocking(move || config.options.open(files, read)).await
     }
@@ -77,7 +98,9 @@ impl<O: FileFormat> FileSource<O> {
     /// No rows, with the columns of the newest file that can be had without fetching one.
     async fn empty(&self, context: &Context, read: ReadOptions) -> Result<Batches> {
         let schema = match self.example(context).await {
-            Some(file) => self.open_files(vec![file], read).await.ok().map(|open| open.schema),
+            Some(file) => {
+                self.open_files(context, vec![file], read).await.ok().map(|open| open.schema)
+            }
             None => None,
         };
         let origin = || Arc::new(Schema::new(origin_fields().to_vec()));
@@ -165,7 +188,7 @@ impl<O: FileFormat> Source for FileSource<O> {
             return self.empty(context, read).await;
         }
         let files = pinned.iter().map(|p| InputFile::new(&p.path, &p.arrival.path)).collect();
-        let batches = self.open_files(files, read).await?;
+        let batches = self.open_files(context, files, read).await?;
         Ok(watch(batches, pinned))
     }
 }

@@ -8,11 +8,11 @@ use formats::file::{InputFile, ReadOptions};
 use formats::xml;
 use model::{DataType, Result};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Options of XML files.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Options {
     /// The element that is a row: its name (`order`), or its path from the root
@@ -31,7 +31,7 @@ pub struct Options {
 }
 
 /// Types of the columns.
-#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Types {
     /// Text, exactly as received.
@@ -54,6 +54,10 @@ impl Default for Options {
 }
 
 impl FileFormat for Options {
+    fn untrusted(&self) -> Option<(&'static str, serde_json::Result<serde_json::Value>)> {
+        Some((Xml::NAME, serde_json::to_value(self)))
+    }
+
     fn open(&self, files: Vec<InputFile>, read: ReadOptions) -> Result<Batches> {
         let options = xml::XmlOptions {
             row: self.row.clone(),
