@@ -39,12 +39,14 @@ else
 	cargo test --workspace --no-fail-fast
 endif
 
-test-long: ## Run the long tests too: every death of the crash harness, the big torture files
+test-long: export AFFLUENT_LONG_TESTS := 1
+test-long: export AFFLUENT_BIG := 1
+test-long: ## Run the long tests too: every fault of the crash harness, the big torture files
 	@scripts/setup build test
 ifneq ($(NEXTEST),)
-	AFFLUENT_LONG_TESTS=1 cargo nextest run --workspace --profile $(NEXTEST_PROFILE)
+	cargo nextest run --workspace --profile long
 else
-	AFFLUENT_LONG_TESTS=1 cargo test --workspace --no-fail-fast
+	cargo test --workspace --no-fail-fast
 endif
 
 bench: ## Measure against other tools, in a release build

@@ -266,6 +266,10 @@ impl Disk {
     }
 
     fn end(&mut self, call: &Call, project: &Path) {
+        let covered = match call.name.as_str() {
+            "fsync" | "fdatasync" => self.synced(call),
+            _ => None,
+        };
         if call.failed {
             return;
         }
@@ -277,11 +281,7 @@ impl Disk {
                 }
             }
             "fsync" | "fdatasync" => {
-                let Some(path) = descriptor_path(&call.arguments) else { return };
-                let Some(at) = self.syncing.iter().position(|(syncing, _)| *syncing == path) else {
-                    return;
-                };
-                let (path, covered) = self.syncing.remove(at);
+                let Some((path, covered)) = covered else { return };
                 self.dirty.remove(&path);
                 self.unnamed.retain(|name| !covered.contains(name));
             }
@@ -300,6 +300,13 @@ impl Disk {
             }
             _ => {}
         }
+    }
+
+    /// The sync that has ended, well or badly, and what it was to cover.
+    fn synced(&mut self, call: &Call) -> Option<(PathBuf, BTreeSet<PathBuf>)> {
+        let path = descriptor_path(&call.arguments)?;
+        let at = self.syncing.iter().position(|(syncing, _)| *syncing == path)?;
+        Some(self.syncing.remove(at))
     }
 
     fn named(&mut self, path: Option<PathBuf>, project: &Path) {
