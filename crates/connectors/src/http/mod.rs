@@ -4,6 +4,7 @@ mod client;
 mod landing;
 mod pages;
 mod source;
+mod spool;
 #[cfg(test)]
 mod tests;
 mod write_http;

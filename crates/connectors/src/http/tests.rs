@@ -369,5 +369,45 @@ async fn rows_are_sent_with_a_key_when_the_commit_comes() {
     let problem = write(each.as_ref(), &context, new_request(), ROWS).await.unwrap_err();
     assert!(problem.is(&codes::CONSTRAINT_VIOLATED), "{problem:?}");
     assert_eq!(server.requests().len(), 5, "nothing is sent when a row has no address");
-    assert_eq!(std::fs::read_dir(folder.path().join(".affluent/spool")).unwrap().count(), 0);
+    let spool = folder.path().join(".affluent/spool/write_http");
+    assert_eq!(spooled(&spool), Vec::<String>::new(), "only receipts are left");
+}
+
+/// Files of requests below a folder.
+fn spooled(folder: &std::path::Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.path().is_dir() {
+            found.extend(spooled(&entry.path()));
+        } else if !name.ends_with(".sent") {
+            found.push(name);
+        }
+    }
+    found
+}
+
+/// A second attempt gets its rows in another order; the service must not see that.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_were_begun_are_sent_again_as_they_were() {
+    let server = Server::start(|request| match request.number {
+        1 => Reply::new(418, "not now"),
+        _ => Reply::new(201, "thanks"),
+    });
+    let (folder, context) = bench();
+    let batch = sink(ALL, "write_http", &json!({"url": server.url(), "rows": 2}));
+    let request = new_request();
+    let problem = write(batch.as_ref(), &context, request.clone(), ROWS).await.unwrap_err();
+    assert_eq!(problem.arguments()["requests_sent"], "1");
+    assert!(batch.committed(&context, &request).await.unwrap().is_none());
+    let turned: Vec<&str> = ROWS.lines().rev().collect();
+    write(batch.as_ref(), &context, request.clone(), &turned.join("\n")).await.unwrap();
+    let sent = server.requests();
+    let sent: Vec<(&str, &[u8])> =
+        sent.iter().map(|r| (r.header("idempotency-key").unwrap(), r.body.as_slice())).collect();
+    assert_eq!(sent.len(), 4);
+    assert_eq!((sent[0], sent[1]), (sent[2], sent[3]));
+    let known = batch.committed(&context, &request).await.unwrap().unwrap();
+    assert_eq!((known.rows, known.detail["requests"], known.already), (3, 2, true));
+    assert_eq!(spooled(&folder.path().join(".affluent/spool/write_http")), Vec::<String>::new());
 }

@@ -1,10 +1,11 @@
 //! `write_http`: rows to an HTTP service, at least once.
 //!
 //! Rows are spooled as finished requests first, and sent when the commit comes. A run that dies
-//! between two requests sends all of them again; each has an `Idempotency-Key` of run, node and
-//! number, so a service that minds the key takes every request once.
+//! between two requests sends all of them again, as they were; each has an `Idempotency-Key` of
+//! run, node and number, so a service that minds the key takes every request once.
 
 use super::client::{Limits, Service, shown};
+use super::spool::{Receipt, Shelf, Spool};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
@@ -19,9 +20,6 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, BufWriter, Write};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use url::Url;
 use url::form_urlencoded::byte_serialize;
@@ -153,9 +151,14 @@ impl Sink for HttpSink {
         Ok(Arc::clone(&input.schema))
     }
 
-    async fn committed(&self, _: &Context, _: &SinkRequest) -> Result<Option<Committed>> {
-        // A service cannot be asked what it has taken.
-        Ok(None)
+    async fn committed(
+        &self,
+        context: &Context,
+        request: &SinkRequest,
+    ) -> Result<Option<Committed>> {
+        // A service cannot be asked what it has taken, but it may have taken all.
+        let receipt = Shelf::new(&context.state, &request.key).receipt()?;
+        Ok(receipt.map(|receipt| Committed { already: true, ..self.taken(&receipt) }))
     }
 
     async fn prepare(
@@ -176,7 +179,9 @@ impl Sink for HttpSink {
         }
         let address = self.config.url.replace(['{', '}'], "");
         let (service, _) = self.service(context, &address)?;
-        let mut spool = Spool::new(&context.state)?;
+        let shelf = Shelf::new(&context.state, &request.key);
+        shelf.sweep();
+        let mut spool = Spool::new(shelf)?;
         let mut pending: Vec<Value> = Vec::new();
         let mut count = 0;
         for mut partition in input.partitions {
@@ -200,6 +205,15 @@ impl HttpSink {
         match &self.config.connection {
             Some(connection) => format!("{connection}/{address}"),
             None => address.to_owned(),
+        }
+    }
+
+    fn taken(&self, receipt: &Receipt) -> Committed {
+        Committed {
+            target: self.target_name(),
+            rows: receipt.rows,
+            detail: BTreeMap::from([("requests".to_owned(), receipt.requests)]),
+            ..Committed::default()
         }
     }
 
@@ -261,61 +275,6 @@ impl HttpSink {
     }
 }
 
-/// Requests on disk: an address and a body, a line each. Dropped, they go away.
-struct Spool {
-    file: PathBuf,
-    writer: Option<BufWriter<File>>,
-}
-
-impl Spool {
-    fn new(state: &Path) -> Result<Self> {
-        let folder = state.join("spool");
-        let file = stdx::durable::temporary_path(&folder.join("write_http"));
-        fs::create_dir_all(&folder).map_err(|error| failed(&file, &error))?;
-        let opened = File::create(&file).map_err(|error| failed(&file, &error))?;
-        Ok(Self { file, writer: Some(BufWriter::new(opened)) })
-    }
-
-    fn add(&mut self, address: &str, body: &str) -> Result<()> {
-        let line = serde_json::json!([address, body]).to_string();
-        let writer = self.writer.as_mut().expect("nothing is added after the end");
-        writeln!(writer, "{line}").map_err(|error| failed(&self.file, &error))
-    }
-
-    fn finish(&mut self) -> Result<()> {
-        match self.writer.take() {
-            None => Ok(()),
-            Some(mut writer) => writer.flush().map_err(|error| failed(&self.file, &error)),
-        }
-    }
-
-    fn requests(&self) -> Result<impl Iterator<Item = Result<(String, String)>>> {
-        let opened = File::open(&self.file).map_err(|error| failed(&self.file, &error))?;
-        let file = self.file.clone();
-        Ok(BufReader::new(opened).lines().map(move |line| {
-            let line = line.map_err(|error| failed(&file, &error))?;
-            serde_json::from_str(&line).map_err(|error| {
-                Problem::new(&codes::STORAGE_FAILED, "a spooled request is damaged").detail(error)
-            })
-        }))
-    }
-}
-
-impl Drop for Spool {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.file);
-    }
-}
-
-fn failed(file: &Path, error: &io::Error) -> Problem {
-    let code = match error.kind() {
-        io::ErrorKind::StorageFull => &codes::STORAGE_FULL,
-        io::ErrorKind::PermissionDenied => &codes::PERMISSION_DENIED,
-        _ => &codes::STORAGE_FAILED,
-    };
-    Problem::new(code, "requests cannot be spooled").arg("path", file.display()).detail(error)
-}
-
 struct HttpPrepared {
     sink: HttpSink,
     context: Context,
@@ -329,29 +288,40 @@ struct HttpPrepared {
 impl Prepared for HttpPrepared {
     async fn commit(mut self: Box<Self>) -> Result<Committed> {
         let target = self.sink.target_name();
+        let begun = self.spool.begin()?;
+        stdx::durable::step(&format!("send to {target}"))
+            .map_err(|error| crate::storage::io_problem(&target, &error))?;
+        let mut sent: u64 = 0;
+        for request in begun.requests {
+            if let Err(problem) = self.send(request?, sent).await {
+                if begun.is_first && sent == 0 && !problem.code().retry {
+                    // Refused outright: a mended pipeline may send something else.
+                    self.spool.forget();
+                }
+                tracing::warn!(target, sent, "the service has only some of the rows");
+                return Err(problem.arg("requests_sent", sent));
+            }
+            sent += 1;
+        }
+        let receipt = Receipt { rows: self.rows, requests: sent };
+        self.spool.shelf().finish(&receipt)?;
+        Ok(self.sink.taken(&receipt))
+    }
+
+    async fn discard(self: Box<Self>) {}
+}
+
+impl HttpPrepared {
+    async fn send(&mut self, (address, body): (String, String), number: u64) -> Result<()> {
         let method = match self.sink.config.method {
             SendMethod::Post => Method::POST,
             SendMethod::Put => Method::PUT,
             SendMethod::Patch => Method::PATCH,
         };
-        stdx::durable::step(&format!("send to {target}"))
-            .map_err(|error| crate::storage::io_problem(&target, &error))?;
-        let mut sent: u64 = 0;
-        for request in self.spool.requests()? {
-            let (address, body) = request?;
-            let (_, url) = self.sink.service(&self.context, &address)?;
-            let key = format!("{}/{sent}", self.request.key);
-            let headers = [("content-type", "application/json"), ("idempotency-key", &key)];
-            let answer = self.service.send(&method, &url, &headers, Some(body.as_bytes())).await;
-            answer.map_err(|problem| {
-                tracing::warn!(url = shown(&url), sent, "the service has only some of the rows");
-                problem.arg("requests_sent", sent)
-            })?;
-            sent += 1;
-        }
-        let detail = BTreeMap::from([("requests".to_owned(), sent)]);
-        Ok(Committed { target, rows: self.rows, detail, ..Committed::default() })
+        let (_, url) = self.sink.service(&self.context, &address)?;
+        let key = format!("{}/{number}", self.request.key);
+        let headers = [("content-type", "application/json"), ("idempotency-key", &key)];
+        let answer = self.service.send(&method, &url, &headers, Some(body.as_bytes())).await;
+        answer.map(drop).map_err(|problem| problem.arg("url", shown(&url)))
     }
-
-    async fn discard(self: Box<Self>) {}
 }
