@@ -194,3 +194,15 @@ fn a_test_can_bring_files_tables_and_an_order() {
     assert!(ended.out.contains("gives no rows for the source `orders`"), "{}", ended.out);
     assert_eq!(project.problem(&["test", "name"])["hint"], "did you mean `names`?");
 }
+
+#[test]
+fn files_are_looked_for_in_the_project_that_is_named() {
+    let project = Project::new(&[("data/a.csv", "n\n1\n2\n"), ("deep/er/b.csv", "n\n1\n")]);
+    assert_eq!(project.value("select count(*) from 'data/a.csv'"), 2);
+    // Without a name, in the current folder.
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_affluent"));
+    command.current_dir(project.path().join("deep"));
+    let sql = "select count(*) as n from 'er/b.csv'";
+    let output = command.args(["query", "--format", "csv", sql]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "n\n1\n");
+}

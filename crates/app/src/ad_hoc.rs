@@ -154,8 +154,7 @@ async fn open(workbench: &Workbench, name: &str, unread: &Arc<Unread>) -> Result
     let path = if name.contains("://") {
         name.to_owned()
     } else {
-        let here = std::env::current_dir().unwrap_or_default();
-        here.join(name).to_string_lossy().into_owned()
+        workbench.files.join(name).to_string_lossy().into_owned()
     };
     if Path::new(&path).is_dir() {
         let fact = format!("`{name}` is a folder");

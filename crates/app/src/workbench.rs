@@ -44,6 +44,8 @@ pub struct Workbench {
     pub lake: Lake,
     /// Its run records.
     pub journal: Arc<FileJournal>,
+    /// Where queries look for files: in the project that the command line names, or else here.
+    pub files: PathBuf,
 }
 
 /// All modules there are.
@@ -147,6 +149,7 @@ impl Workbench {
             query: Arc::new(query),
             lake,
             journal: Arc::new(FileJournal::new(&state)),
+            files: files(settings),
             folder,
         })
     }
@@ -199,6 +202,16 @@ fn location(folder: &ProjectFolder) -> Result<Location> {
         connection.settings.iter().map(|(key, value)| (key.clone(), text(value))).collect()
     });
     Location::parse(lake, &settings.unwrap_or_default())
+}
+
+/// The folder that relative paths of queries start at.
+fn files(settings: &Settings) -> PathBuf {
+    let here = std::env::current_dir().unwrap_or_default();
+    let named = here.join(&settings.project);
+    match settings.project.as_path() == Path::new(".") {
+        true => here,
+        false => engine::project::find(&named).unwrap_or(named),
+    }
 }
 
 /// Received files are kept beside the tables when the lake is a folder.

@@ -2,76 +2,11 @@
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, Deserializer, Error, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
-
-/// A text, or a list of texts.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct OneOrMany(Vec<String>);
-
-impl OneOrMany {
-    /// The texts.
-    pub fn as_slice(&self) -> &[String] {
-        &self.0
-    }
-
-    /// The texts, given away.
-    pub fn into_vec(self) -> Vec<String> {
-        self.0
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl<'de> Deserialize<'de> for OneOrMany {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(OneOrManyVisitor)
-    }
-}
-
-struct OneOrManyVisitor;
-
-impl<'de> Visitor<'de> for OneOrManyVisitor {
-    type Value = OneOrMany;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text or a list of texts")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<OneOrMany, E> {
-        Ok(OneOrMany(vec![text.to_owned()]))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<OneOrMany, A::Error> {
-        let mut texts = Vec::new();
-        while let Some(text) = sequence.next_element()? {
-            texts.push(text);
-        }
-        Ok(OneOrMany(texts))
-    }
-}
-
-impl JsonSchema for OneOrMany {
-    fn schema_name() -> Cow<'static, str> {
-        "OneOrMany".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]
-        })
-    }
-}
 
 /// One character, written as itself or by a name: `tab`, `none`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -197,15 +132,6 @@ impl<T: JsonSchema> JsonSchema for Ordered<T> {
 mod tests {
     use super::*;
     use serde_json::json;
-
-    #[test]
-    fn a_text_is_a_list_of_one() {
-        let one: OneOrMany = serde_json::from_value(json!("a")).unwrap();
-        let many: OneOrMany = serde_json::from_value(json!(["a"])).unwrap();
-        assert_eq!(one, many);
-        let error = serde_json::from_value::<OneOrMany>(json!({"a": 1})).unwrap_err();
-        assert!(error.to_string().contains("a text or a list of texts"), "{error}");
-    }
 
     #[test]
     fn characters_have_names() {

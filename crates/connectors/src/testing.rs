@@ -324,6 +324,6 @@ impl Drop for Moto {
 pub(crate) fn s3_connection(url: &str) -> serde_json::Value {
     serde_json::json!({
         "affluent": 1, "kind": "connection", "name": "lake", "type": "s3", "endpoint": url,
-        "access_key": "key", "secret_key": "secret", "allow_http": true,
+        "access_key_id": "key", "secret_access_key": "secret", "allow_http": true,
     })
 }

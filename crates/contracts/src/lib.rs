@@ -13,6 +13,7 @@ pub mod query;
 pub mod rejects;
 pub mod relational;
 pub mod rows;
+pub mod settings;
 pub mod sink;
 pub mod source;
 pub mod sql;

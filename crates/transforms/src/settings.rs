@@ -14,69 +14,6 @@ pub(crate) fn invalid(path: &str, fact: impl Into<String>) -> Problem {
     Problem::new(&codes::SETTING_INVALID, fact).in_setting(path)
 }
 
-/// Column names: a list, or the only one.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Columns(pub(crate) Vec<String>);
-
-impl Columns {
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|column| column == name)
-    }
-}
-
-impl<'de> Deserialize<'de> for Columns {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ColumnsVisitor)
-    }
-}
-
-struct ColumnsVisitor;
-
-impl<'de> Visitor<'de> for ColumnsVisitor {
-    type Value = Columns;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a column or a list of columns")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Columns, E> {
-        Ok(Columns(vec![text.to_owned()]))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Columns, A::Error> {
-        let mut columns = Vec::new();
-        while let Some(column) = sequence.next_element()? {
-            columns.push(column);
-        }
-        Ok(Columns(columns))
-    }
-}
-
-impl JsonSchema for Columns {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Columns".into()
-    }
-
-    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}],
-            "x-widget": "columns"
-        })
-    }
-}
-
 /// A map that keeps the order of the document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ordered<T>(pub(crate) Vec<(String, T)>);

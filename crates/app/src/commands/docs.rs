@@ -79,7 +79,7 @@ fn functions_page() -> String {
         "# Functions\n\nFunctions that SQL has here besides the usual ones. Those that begin with \
          `try_` give null where a value cannot be read.\n",
     );
-    let mut functions = functions::all();
+    let mut functions = functions::for_people();
     functions.sort_by_key(|function| function.name);
     for function in functions {
         text.push_str(&format!(

@@ -115,7 +115,7 @@ impl TargetTable {
                         format!("`{}` has no column `{}`", table.join("."), field.name()),
                     )
                     .arg("column", field.name())
-                    .hint("leave it out with `select`, or allow it with `schema_policy: evolve`"));
+                    .hint("leave it out with `select`, or allow it with `schema: evolve`"));
                 }
             }
         }

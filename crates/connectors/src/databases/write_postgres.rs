@@ -9,11 +9,11 @@ use super::postgres_client::{CommitAnswer, Session};
 use super::postgres_encode::{Encoder, HEADER, Store, TRAILER};
 use super::postgres_target::{Ledger, TargetTable};
 use super::selection::{quote, quote_list, quote_parts, table_parts};
-use crate::settings::OneOrMany;
 use crate::storage::io_problem;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use bytes::Bytes;
+use contracts::settings::OneOrMany;
 use contracts::table::SchemaPolicy;
 use contracts::{
     BatchStream, Batches, Context, Example, NamedInput, Prepared, Sink, SinkModule, SinkRequest,
@@ -53,7 +53,7 @@ pub struct Config {
     key: OneOrMany,
     /// What happens when incoming columns are not in the table.
     #[serde(default)]
-    schema_policy: SchemaPolicy,
+    schema: SchemaPolicy,
 }
 
 /// `write_postgres`.
@@ -79,7 +79,7 @@ impl SinkModule for WritePostgres {
             table,
             mode: config.mode,
             key: config.key.into_vec(),
-            schema_policy: config.schema_policy,
+            schema_policy: config.schema,
         }))
     }
 }

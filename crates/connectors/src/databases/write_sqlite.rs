@@ -7,11 +7,11 @@ use super::mode::{Mode, check_key, check_key_columns, key_is_null, key_is_repeat
 use super::selection::{quote, quote_list};
 use super::sqlite_bind::{columns, declaration};
 use super::sqlite_client::{Database, blocking};
-use crate::settings::OneOrMany;
 use crate::storage::io_problem;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use contracts::settings::OneOrMany;
 use contracts::table::SchemaPolicy;
 use contracts::{
     Batches, Context, Example, NamedInput, Prepared, Sink, SinkModule, SinkRequest, Target,
@@ -56,7 +56,7 @@ pub struct Config {
     key: OneOrMany,
     /// What happens when incoming columns are not in the table.
     #[serde(default)]
-    schema_policy: SchemaPolicy,
+    schema: SchemaPolicy,
 }
 
 /// `write_sqlite`.
@@ -94,7 +94,7 @@ impl SinkModule for WriteSqlite {
             table: config.table,
             mode: config.mode,
             key: config.key.into_vec(),
-            schema_policy: config.schema_policy,
+            schema_policy: config.schema,
         }))
     }
 }
@@ -322,7 +322,7 @@ impl SqliteSink {
                         format!("`{}` has no column `{}`", self.table, field.name()),
                     )
                     .arg("column", field.name())
-                    .hint("leave it out with `select`, or allow it with `schema_policy: evolve`"));
+                    .hint("leave it out with `select`, or allow it with `schema: evolve`"));
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! Settings that every source of files has, with the options of its format beside them.
 
-use crate::settings::OneOrMany;
+use contracts::settings::OneOrMany;
 use model::Name;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::Deserialize;

@@ -7,11 +7,12 @@ use super::output::parts::{Job, write_all};
 use super::output::place::{self, Place, Shape};
 use super::output::split::Split;
 use super::output::staging::Staging;
-use crate::settings::{Character, OneOrMany};
+use crate::settings::Character;
 use crate::storage::local::LocalStore;
 use crate::storage::{FileStore, Scheme, blocking, open};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use contracts::settings::OneOrMany;
 use contracts::{
     Batches, Context, Example, NamedInput, Prepared, Sink, SinkModule, SinkRequest, Target,
 };

@@ -1,8 +1,8 @@
 //! `write_table`: rows into a lake table, in one commit.
 
-use crate::settings::OneOrMany;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
+use contracts::settings::OneOrMany;
 use contracts::table::{IS_CURRENT, SchemaPolicy, VALID_FROM, VALID_TO};
 use contracts::{
     Batches, Context, Example, Expr, NamedInput, Prepared, Sink, SinkModule, SinkRequest,
@@ -136,6 +136,9 @@ fn check(config: &Config) -> Result<()> {
     if config.mode != Mode::Scd2 && !config.compare.is_empty() {
         return Err(invalid(format!("`compare` has no meaning in the mode `{mode}`"))
             .hint("write `mode: scd2`, or leave `compare` out"));
+    }
+    for (name, text) in &config.constraints {
+        Expr::parse(text).map_err(|problem| problem.in_setting(format!("/constraints/{name}")))?;
     }
     let lists = [
         ("key", &config.key),

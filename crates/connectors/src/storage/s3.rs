@@ -43,10 +43,10 @@ pub struct S3Settings {
     pub bucket: Option<String>,
     /// Access key id. Without it requests are not signed, which public buckets allow.
     #[serde(default)]
-    pub access_key: Option<String>,
+    pub access_key_id: Option<String>,
     /// Secret access key.
     #[serde(default)]
-    pub secret_key: Option<Secret>,
+    pub secret_access_key: Option<Secret>,
     /// Session token, for temporary keys.
     #[serde(default)]
     pub session_token: Option<Secret>,
@@ -110,15 +110,15 @@ impl S3Settings {
             }
             builder = builder.with_endpoint(endpoint);
         }
-        builder = match (&self.access_key, &self.secret_key) {
-            (Some(access_key), Some(secret_key)) => {
-                builder.with_access_key_id(access_key).with_secret_access_key(secret_key.reveal())
+        builder = match (&self.access_key_id, &self.secret_access_key) {
+            (Some(id), Some(secret)) => {
+                builder.with_access_key_id(id).with_secret_access_key(secret.reveal())
             }
             (None, None) => builder.with_skip_signature(true),
             _ => {
                 return Err(Problem::new(
                     &codes::SETTING_INVALID,
-                    "`access_key` and `secret_key` go together",
+                    "`access_key_id` and `secret_access_key` go together",
                 )
                 .hint("give both, or none for a public bucket"));
             }
@@ -249,7 +249,10 @@ fn problem(path: &str, error: Error) -> Problem {
         }
         Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
             Problem::new(&codes::PERMISSION_DENIED, format!("the store denies access to `{path}`"))
-                .hint("check `access_key`, `secret_key` and what this key may do in the bucket")
+                .hint(
+                    "check `access_key_id`, `secret_access_key` and what this key may do in the \
+                     bucket",
+                )
         }
         Error::Precondition { .. } | Error::NotModified { .. } => changed(path),
         _ => Problem::new(&codes::STORAGE_FAILED, format!("the store failed on `{path}`"))

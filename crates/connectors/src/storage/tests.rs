@@ -94,10 +94,10 @@ fn unsafe_and_unencrypted_settings_are_refused() {
     assert_eq!(plain.message(), "the endpoint `http://127.0.0.1:1` is not encrypted");
     let other = store(json!({"bucket": "other"})).unwrap_err();
     assert!(other.message().contains("is for the bucket `other`"), "{other}");
-    let half = store(json!({"secret_key": null})).unwrap_err();
-    assert_eq!(half.message(), "`access_key` and `secret_key` go together");
-    let unknown = store(json!({"acces_key": "x"})).unwrap_err();
-    assert_eq!(unknown.hint_text(), Some("did you mean `access_key`?"));
+    let half = store(json!({"secret_access_key": null})).unwrap_err();
+    assert_eq!(half.message(), "`access_key_id` and `secret_access_key` go together");
+    let unknown = store(json!({"acces_key_id": "x"})).unwrap_err();
+    assert_eq!(unknown.hint_text(), Some("did you mean `access_key_id`?"));
 }
 
 #[tokio::test]

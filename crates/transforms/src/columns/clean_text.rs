@@ -1,8 +1,9 @@
 //! `clean_text`: takes out of texts what does not belong there.
 
 use crate::projection::{is_origin, with_columns};
-use crate::settings::{Columns, invalid};
+use crate::settings::invalid;
 use crate::values::{is_text, mismatch};
+use contracts::settings::OneOrMany;
 use contracts::sql::{Expr, Text};
 use contracts::{Example, Inputs, NamedInput, Relation, Relational, RowLaw};
 use contracts::{expr, sql};
@@ -15,7 +16,7 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The columns; all texts when left out.
-    columns: Columns,
+    columns: OneOrMany,
     /// Take HTML out: tags go, `&eacute;` becomes `é`.
     remove_html: bool,
     /// Take web addresses out.
@@ -39,7 +40,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            columns: Columns::default(),
+            columns: OneOrMany::default(),
             remove_html: false,
             remove_urls: false,
             remove_special: false,

@@ -2,9 +2,10 @@
 
 use crate::order::OrderBy;
 use crate::projection::with_columns;
-use crate::settings::{Columns, Ordered, ShortOr, invalid};
+use crate::settings::{Ordered, ShortOr, invalid};
 use crate::values::{cast, is_number, is_text, literal, mismatch};
 use arrow::datatypes::DataType;
+use contracts::settings::OneOrMany;
 use contracts::sql::{Expr, Fragment, Ident, List, Sql};
 use contracts::{Example, Inputs, NamedInput, Relation, Relational, RowLaw};
 use contracts::{expr, piece, sql};
@@ -22,7 +23,7 @@ pub struct Config {
     columns: Ordered<ShortOr<Constant>>,
     /// For `forward` and `backward`: columns that form groups; values do not leave their group.
     #[serde(default)]
-    partition_by: Columns,
+    partition_by: OneOrMany,
     /// For `forward` and `backward`: the order of the rows; `_file` and `_row` when left out.
     #[serde(default)]
     order_by: OrderBy,

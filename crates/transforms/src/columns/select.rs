@@ -1,7 +1,8 @@
 //! `select`: picks, drops, renames and orders columns.
 
 use crate::projection::{all_but, check_distinct, check_name, is_origin, origin};
-use crate::settings::{Columns, Ordered, invalid};
+use crate::settings::{Ordered, invalid};
+use contracts::settings::OneOrMany;
 use contracts::sql;
 use contracts::sql::{Aliased, Expr, Fragment, Ident, List, ToFragment};
 use contracts::{Example, Inputs, NamedInput, Relation, Relational, RowLaw};
@@ -14,13 +15,13 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Columns to keep, in this order; all when left out. `_file` and `_row` stay by themselves.
-    columns: Columns,
+    columns: OneOrMany,
     /// Columns to leave out.
-    drop: Columns,
+    drop: OneOrMany,
     /// New names: `{old: new}`.
     rename: Ordered<String>,
     /// Columns that come first, in this order; the others follow.
-    order: Columns,
+    order: OneOrMany,
     /// How all names that `rename` does not give are written.
     case_style: CaseStyle,
 }

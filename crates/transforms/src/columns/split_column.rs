@@ -1,8 +1,9 @@
 //! `split_column`: parts of a text become columns.
 
 use crate::projection::{check_distinct, check_name, with_columns, with_columns_of};
-use crate::settings::{Columns, invalid};
+use crate::settings::invalid;
 use crate::values::{is_text, mismatch};
+use contracts::settings::OneOrMany;
 use contracts::sql::{Expr, Ident, Text};
 use contracts::{Example, Inputs, Relation, Relational, RowLaw};
 use contracts::{expr, sql};
@@ -25,7 +26,7 @@ pub struct Config {
     #[serde(default)]
     pattern: Option<String>,
     /// Names of the new columns, in the order of the parts. Parts that a text lacks are null.
-    into: Columns,
+    into: OneOrMany,
     /// For `delimiter`: whether the last column gets all the rest of the text; otherwise further
     /// parts are left out.
     #[serde(default)]
@@ -127,7 +128,7 @@ impl Config {
 
     fn by_delimiter(&self, delimiter: &str) -> Result<Vec<(String, Expr)>> {
         let parts = expr!("string_to_array({}, {})", Ident(&self.column), Text(delimiter))?;
-        let last = self.into.0.len();
+        let last = self.into.len();
         let mut columns = Vec::with_capacity(last);
         for (place, name) in (1u64..).zip(self.into.iter()) {
             let takes_rest = self.rest && usize::try_from(place) == Ok(last);
@@ -160,8 +161,8 @@ impl Config {
                 .hint("brackets and other signs that are meant as such need a `\\` before them")
         })?;
         let groups = regex.captures_len() - 1;
-        if groups != self.into.0.len() {
-            let fact = format!("the pattern has {groups} groups for {} columns", self.into.0.len());
+        if groups != self.into.len() {
+            let fact = format!("the pattern has {groups} groups for {} columns", self.into.len());
             return Err(invalid("/pattern", fact)
                 .hint("put each part in brackets; `(?:…)` is a bracket that is no part"));
         }

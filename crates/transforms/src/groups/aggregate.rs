@@ -3,10 +3,11 @@
 use crate::expressions;
 use crate::order::{OrderBy, Sort};
 use crate::projection::{check_distinct, check_name};
-use crate::settings::{Columns, Ordered, ShortOr, invalid};
+use crate::settings::{Ordered, ShortOr, invalid};
 use crate::values::{is_number, is_text, mismatch};
 use arrow::datatypes::DataType;
 use contracts::expr;
+use contracts::settings::OneOrMany;
 use contracts::sql;
 use contracts::sql::{Aliased, Expr, Fragment, Ident, Joined, List, Text, ToFragment};
 use contracts::{Example, Inputs, NamedInput, Relation, Relational};
@@ -20,7 +21,7 @@ use serde::Deserialize;
 pub struct Config {
     /// Columns that form groups; without them there is one group with all rows.
     #[serde(default)]
-    group_by: Columns,
+    group_by: OneOrMany,
     /// What is computed for each group, by the name of its column: an expression such as
     /// `sum(price * quantity)`, or `{function: sum, column: amount}`.
     #[schemars(extend("x-widget" = "aggregations"))]

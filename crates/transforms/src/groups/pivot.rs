@@ -3,8 +3,9 @@
 use super::aggregate::{Aggregation, Function};
 use crate::order::OrderBy;
 use crate::projection::check_name;
-use crate::settings::{Columns, invalid};
+use crate::settings::invalid;
 use crate::values::{literal, mismatch, plain};
+use contracts::settings::OneOrMany;
 use contracts::sql::{Aliased, Fragment, Ident, List, Sql, ToFragment};
 use contracts::{Example, Inputs, Relation, Relational};
 use contracts::{expr, sql};
@@ -24,7 +25,7 @@ const VALUES: &str = "values";
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Columns that stay: one row comes out for each combination of their values.
-    index: Columns,
+    index: OneOrMany,
     /// The column whose values become columns. Rows without a value in it are left out.
     #[schemars(extend("x-widget" = "column"))]
     column: String,
@@ -200,7 +201,7 @@ impl Config {
         // The columns that stay keep their names; new ones give way.
         let taken = self.index.iter().map(str::to_owned);
         let names = lake_column_names(&taken.chain(texts).collect::<Vec<_>>());
-        let names = names.into_iter().skip(self.index.0.len());
+        let names = names.into_iter().skip(self.index.len());
         let mut columns = Vec::with_capacity(given.len());
         for ((value, name), lake_name) in given.into_iter().zip(names) {
             let name = name.unwrap_or(lake_name);

@@ -1,9 +1,10 @@
 //! `unpivot`: columns become rows.
 
 use crate::projection::{check_distinct, check_name, is_origin};
-use crate::settings::{Columns, invalid};
+use crate::settings::invalid;
 use crate::values::{cast, common_type, type_name};
 use arrow::datatypes::DataType;
+use contracts::settings::OneOrMany;
 use contracts::sql::{Expr, Fragment, Ident, List, Text};
 use contracts::{Example, Inputs, NamedInput, Relation, Relational};
 use contracts::{piece, sql};
@@ -17,11 +18,11 @@ use serde::Deserialize;
 pub struct Config {
     /// Columns that become rows; all that are not in `keep` when left out.
     #[serde(default)]
-    columns: Columns,
+    columns: OneOrMany,
     /// Columns that stay; all that are not in `columns` when left out. `_file` and `_row` stay by
     /// themselves.
     #[serde(default)]
-    keep: Columns,
+    keep: OneOrMany,
     /// Name of the column with the name.
     #[serde(default = "name_column")]
     name_column: String,

@@ -2,8 +2,9 @@
 
 use crate::order::{OrderBy, Sort};
 use crate::projection::{check_name, with_columns};
-use crate::settings::{Columns, Ordered, ShortOr, invalid};
+use crate::settings::{Ordered, ShortOr, invalid};
 use crate::values::{is_number, literal, mismatch};
+use contracts::settings::OneOrMany;
 use contracts::sql::{Aliased, Expr, Fragment, Ident, List, Sql, ToFragment};
 use contracts::{Example, Inputs, NamedInput, Relation, Relational, RowLaw};
 use contracts::{expr, piece, sql};
@@ -18,7 +19,7 @@ use serde_json::Value;
 pub struct Config {
     /// Columns that form groups: a row sees only rows of its own group.
     #[serde(default)]
-    partition_by: Columns,
+    partition_by: OneOrMany,
     /// The order in which rows follow each other; `_file` and `_row` when left out.
     #[serde(default)]
     order_by: OrderBy,

@@ -1,7 +1,8 @@
 //! `hash`: one digest for the values of several columns.
 
 use crate::projection::{check_name, is_origin, with_columns};
-use crate::settings::{Columns, invalid};
+use crate::settings::invalid;
+use contracts::settings::OneOrMany;
 use contracts::sql::{Ident, List, Text};
 use contracts::{Example, Inputs, NamedInput, Relation, Relational, RowLaw};
 use contracts::{expr, sql};
@@ -14,7 +15,7 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The columns; all but `_file` and `_row` when left out.
-    columns: Columns,
+    columns: OneOrMany,
     /// Name of the column with the digest.
     output: String,
     /// How the digest is made.
@@ -24,7 +25,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         let algorithm = Algorithm::Sha256;
-        Self { columns: Columns::default(), output: "hash".to_owned(), algorithm }
+        Self { columns: OneOrMany::default(), output: "hash".to_owned(), algorithm }
     }
 }
 
@@ -81,7 +82,7 @@ impl Relational for Hash {
 
 /// The columns that were named, or all that do not say where a row came from.
 pub(super) fn columns<'a>(
-    given: &'a Columns,
+    given: &'a OneOrMany,
     input: &'a NamedInput,
     setting: &str,
 ) -> Result<Vec<Ident<'a>>> {

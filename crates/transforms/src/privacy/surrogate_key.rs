@@ -2,7 +2,8 @@
 
 use super::hash::columns;
 use crate::projection::{check_name, with_columns};
-use crate::settings::{Columns, invalid};
+use crate::settings::invalid;
+use contracts::settings::OneOrMany;
 use contracts::sql::List;
 use contracts::{Example, Inputs, Relation, Relational, RowLaw};
 use contracts::{expr, sql};
@@ -18,7 +19,7 @@ const KEYS: i64 = i64::MAX;
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Columns that name a thing: the same values give the same key, in each run.
-    keys: Columns,
+    keys: OneOrMany,
     /// Name of the column with the key.
     #[serde(default = "output")]
     output: String,

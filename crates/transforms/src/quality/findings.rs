@@ -3,10 +3,11 @@
 use super::validate::{CheckConfig, Length, Range, Reference};
 use crate::expressions;
 use crate::order::OrderBy;
-use crate::settings::{Columns, invalid};
+use crate::settings::invalid;
 use crate::values::{is_text, literal, mismatch};
 use arrow::datatypes::DataType;
 use contracts::relational::{Check, CheckTest};
+use contracts::settings::OneOrMany;
 use contracts::sql::{Expr, Fragment, Ident, Joined, List, Text, ToFragment};
 use contracts::{NamedInput, Severity, expr, piece};
 use model::{Result, TableName};
@@ -147,7 +148,7 @@ impl Collector<'_> {
         self.findings.checks.push(Check { label, severity, test: CheckTest::Noted });
     }
 
-    fn unique(&mut self, columns: &Columns, order_by: &OrderBy) -> Result<()> {
+    fn unique(&mut self, columns: &OneOrMany, order_by: &OrderBy) -> Result<()> {
         if columns.is_empty() {
             return match order_by.is_empty() {
                 true => Ok(()),
@@ -169,7 +170,7 @@ impl Collector<'_> {
         ));
         let present = keys.iter().map(|key| piece!(" AND {} IS NOT NULL", key)).collect();
         let failed = expr!("{} > 1{}", Ident(&number), Joined::<Fragment>(present, ""))?;
-        let (subject, value) = match columns.0.as_slice() {
+        let (subject, value) = match columns.as_slice() {
             [only] => (only.clone(), Ident(only).to_fragment()),
             several => {
                 let parts = several.iter().map(|name| piece!("{}, {}", Text(name), Ident(name)));

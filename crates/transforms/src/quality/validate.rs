@@ -4,9 +4,10 @@ use super::duration::Age;
 use super::findings::{Findings, collect};
 use super::record::with_record;
 use crate::order::OrderBy;
-use crate::settings::{Columns, Ordered, invalid};
+use crate::settings::{Ordered, invalid};
 use contracts::arrow_types::{FILE, ROW};
 use contracts::rejects::{ERRORS, NOTES};
+use contracts::settings::OneOrMany;
 use contracts::sql::{Fragment, Ident, List, Sql, ToFragment};
 use contracts::{
     Example, Inputs, NamedInput, Relation, Relational, Routing, RowLaw, Severity, piece, sql,
@@ -29,10 +30,10 @@ pub struct Config {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct CheckConfig {
     /// Columns that must have a value.
-    pub(super) not_null: Columns,
+    pub(super) not_null: OneOrMany,
     /// Columns that together are different in every row. All but the first row are to blame;
     /// rows without a value in one of the columns are left alone.
-    pub(super) unique: Columns,
+    pub(super) unique: OneOrMany,
     /// For `unique`: what puts rows in order; `_file, _row` if it is left out.
     pub(super) order_by: OrderBy,
     /// Values that a column may have: `{status: [paid, open]}`.
@@ -44,9 +45,9 @@ pub(super) struct CheckConfig {
     /// How many characters the text of a column has: `{code: {min: 2, max: 5}}`.
     pub(super) length: Ordered<Length>,
     /// Columns that hold e-mail addresses.
-    pub(super) email: Columns,
+    pub(super) email: OneOrMany,
     /// Columns that hold web addresses.
-    pub(super) url: Columns,
+    pub(super) url: OneOrMany,
     /// A column whose values are found in a lake table.
     pub(super) references: Option<Reference>,
     /// A SQL condition over the columns of the row; null is as good as true.

@@ -2,10 +2,11 @@
 
 use crate::order::OrderBy;
 use crate::projection::{all_but, check_distinct, is_origin};
-use crate::settings::{Columns, invalid};
+use crate::settings::invalid;
 use crate::values::is_text;
 use contracts::arrow_types::ROW;
 use contracts::expr;
+use contracts::settings::OneOrMany;
 use contracts::sql;
 use contracts::sql::{Expr, Ident, List};
 use contracts::{Example, Inputs, NamedInput, Relation, Relational, RowLaw};
@@ -19,7 +20,7 @@ use serde::Deserialize;
 pub struct Config {
     /// Columns that make rows the same; all but `_file` and `_row` when left out. Rows without
     /// a key are the same as each other.
-    keys: Columns,
+    keys: OneOrMany,
     /// Which row is kept.
     keep: Keep,
     /// What comes first and last; `_file` and `_row` when left out.

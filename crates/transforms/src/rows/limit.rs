@@ -2,7 +2,7 @@
 
 use crate::order::OrderBy;
 use crate::projection::all_but;
-use crate::settings::Columns;
+use contracts::settings::OneOrMany;
 use contracts::sql;
 use contracts::sql::{Ident, List};
 use contracts::{Example, Inputs, NamedInput, Relation, Relational, RowLaw};
@@ -25,7 +25,7 @@ pub struct Config {
     order_by: OrderBy,
     /// Columns that form groups: the first rows of each group are kept.
     #[serde(default)]
-    per: Columns,
+    per: OneOrMany,
 }
 
 /// The module.

@@ -1,8 +1,9 @@
 //! `sample`: keeps some of the rows, always the same ones.
 
 use crate::projection::is_origin;
-use crate::settings::{Columns, invalid};
+use crate::settings::invalid;
 use contracts::arrow_types::ROW;
+use contracts::settings::OneOrMany;
 use contracts::sql::{Expr, Ident, List};
 use contracts::{Example, Inputs, NamedInput, Relation, Relational, RowLaw};
 use contracts::{expr, sql};
@@ -21,7 +22,7 @@ pub struct Config {
     rows: Option<u64>,
     /// Columns that decide: rows with the same values are kept or left out together. `_file` and
     /// `_row` when left out; all columns where there are none of these.
-    keys: Columns,
+    keys: OneOrMany,
     /// Another number gives another choice of rows.
     seed: i64,
 }

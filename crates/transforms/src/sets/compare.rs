@@ -1,8 +1,9 @@
 //! `compare`: what is new, changed, deleted or the same between two inputs.
 
 use crate::projection::{check_name, is_origin};
-use crate::settings::{Columns, invalid};
+use crate::settings::invalid;
 use crate::values::check_comparable;
+use contracts::settings::OneOrMany;
 use contracts::sql::{Expr, Fragment, Ident, Joined, List, Text};
 use contracts::{Example, InputPorts, Inputs, NamedInput, Relation, Relational};
 use contracts::{expr, piece, sql};
@@ -16,14 +17,14 @@ use serde::Deserialize;
 pub struct Config {
     /// Columns that say which old and new row are the same thing. There should be one row for
     /// each key on both sides.
-    key: Columns,
+    key: OneOrMany,
     /// Columns that are compared; all that both inputs have when left out. `_file` and `_row` are
     /// never compared.
     #[serde(default)]
-    columns: Columns,
+    columns: OneOrMany,
     /// Columns that are not compared.
     #[serde(default)]
-    ignore: Columns,
+    ignore: OneOrMany,
     /// Whether rows that are the same come out too.
     #[serde(default)]
     include_same: bool,

@@ -138,7 +138,7 @@ impl Completion {
     pub(crate) async fn new(workbench: &Workbench) -> Result<Self> {
         let mut words: BTreeSet<String> = KEYWORDS.iter().map(ToString::to_string).collect();
         words.extend(COMMON_FUNCTIONS.iter().map(|name| format!("{name}(")));
-        words.extend(functions::all().iter().map(|function| format!("{}(", function.name)));
+        words.extend(functions::for_people().iter().map(|function| format!("{}(", function.name)));
         let tables = workbench.lake.list().await?;
         for table in tables.iter().take(TABLES_MAX) {
             words.insert(table.to_string());

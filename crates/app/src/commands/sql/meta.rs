@@ -96,7 +96,7 @@ impl Shell<'_> {
         let word = word.to_lowercase();
         let fits =
             |name: &str, help: &str| name.contains(&word) || help.to_lowercase().contains(&word);
-        let mut own: Vec<_> = functions::all();
+        let mut own: Vec<_> = functions::for_people();
         own.retain(|function| fits(function.name, function.summary));
         let rows: Vec<Vec<String>> = own
             .iter()

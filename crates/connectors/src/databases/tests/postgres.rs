@@ -415,7 +415,7 @@ async fn truncate_and_upsert_renew_rows() {
     run(upsert.as_ref(), wider).await.unwrap();
     assert_eq!(postgres.psql("select age from customers where id = 10"), "5");
     for (policy, fits) in [("freeze", false), ("discard", true)] {
-        let config = json!({"connection": "erp", "table": "customers", "schema_policy": policy});
+        let config = json!({"connection": "erp", "table": "customers", "schema": policy});
         let append = sink(ALL, "write_postgres", &config);
         let result = run(append.as_ref(), "{\"id\": 11, \"other\": 5}").await;
         assert_eq!(result.is_ok(), fits, "{result:?}");

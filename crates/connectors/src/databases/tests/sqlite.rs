@@ -266,8 +266,8 @@ async fn truncate_and_upsert_renew_rows() {
     assert_eq!(state(), "1a 2B 3c");
     run(json!({"mode": "truncate"}), "{\"id\": 9, \"name\": \"z\", \"age\": 3}").await.unwrap();
     assert_eq!(state(), "9z");
-    let frozen = run(json!({"schema_policy": "freeze"}), "{\"id\": 5, \"more\": 1}").await;
+    let frozen = run(json!({"schema": "freeze"}), "{\"id\": 5, \"more\": 1}").await;
     assert!(frozen.unwrap_err().is(&codes::SCHEMA_CHANGED));
-    run(json!({"schema_policy": "discard"}), "{\"id\": 5, \"more\": 1}").await.unwrap();
+    run(json!({"schema": "discard"}), "{\"id\": 5, \"more\": 1}").await.unwrap();
     assert_eq!(state(), "5- 9z");
 }
