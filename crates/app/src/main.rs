@@ -10,6 +10,10 @@ use std::process;
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
+/// Threads for short blocking work. Each keeps memory of its own, and a merge of many spilled
+/// files would take as many as it may; what waits for others has a thread of its own instead.
+const BLOCKING_THREADS_MAX: usize = 16;
+
 /// This very program, also when its file has been replaced since.
 const THIS_PROGRAM: &str = "/proc/self/exe";
 
@@ -17,6 +21,7 @@ fn main() {
     if std::env::args_os().skip(1).eq([child::COMMAND]) {
         process::exit(child::serve());
     }
+    app::allocator::give_back_soon();
     let cli = Cli::parse();
     let program = Path::new(THIS_PROGRAM);
     match std::env::current_exe() {
@@ -34,6 +39,7 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(8 << 20)
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
         .build()
         .expect("the operating system gives threads");
     let code = runtime.block_on(app::execute(cli));

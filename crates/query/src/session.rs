@@ -12,6 +12,7 @@ use contracts::arrow_types::canonical_schema;
 use contracts::function::ScalarFunction;
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProviderList, SchemaProvider, Session};
 use datafusion::catalog::{CatalogProviderList, TableProvider};
+use datafusion::common::config::ConfigNonZeroUsize;
 use datafusion::common::{DataFusionError, Result};
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::execution::context::QueryPlanner;
@@ -105,6 +106,9 @@ fn config(partitions: usize, hash_joins: bool, memory_bytes: usize) -> SessionCo
     // What is sorted in one piece counts once for each batch that comes of it.
     let in_place = &mut options.execution.sort_in_place_threshold_bytes;
     *in_place = (memory_bytes / 256).min(*in_place);
+    // Each batch that partitioning spills into a file of its own: with two unfinished files its
+    // reader can wait for ever (apache/datafusion#24883, not yet in this release).
+    options.execution.max_spill_file_size_bytes = one_byte();
     options.sql_parser.dialect = datafusion::config::Dialect::PostgreSQL;
     options.sql_parser.map_string_types_to_utf8view = true;
     options.optimizer.prefer_hash_join = hash_joins;
@@ -113,6 +117,11 @@ fn config(partitions: usize, hash_joins: bool, memory_bytes: usize) -> SessionCo
     options.execution.parquet.reorder_filters = true;
     options.execution.parquet.schema_force_view_types = true;
     config
+}
+
+/// As the limit of a file it means one batch.
+fn one_byte() -> ConfigNonZeroUsize {
+    ConfigNonZeroUsize::try_new(1).expect("1 is not 0")
 }
 
 struct Catalog {

@@ -22,6 +22,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
@@ -125,10 +126,13 @@ impl Source for SqliteSource {
         let (batches, received) = mpsc::channel(BATCHES_QUEUED_MAX);
         let (schema, known) = oneshot::channel();
         let output = Output { schema: Some(schema), batches };
-        tokio::task::spawn_blocking(move || reader.run(&request, output));
-        let schema = known.await.map_err(|_| {
-            Problem::new(&codes::INTERNAL, "the reader of a SQLite file broke off")
-        })??;
+        // A thread of its own, because it waits for whoever takes the rows.
+        let thread = std::thread::Builder::new().name("sqlite-reader".to_owned());
+        let work = move || reader.run_to_the_end(&request, output);
+        thread.spawn(work).map_err(|error| {
+            Problem::new(&codes::INTERNAL, "a reader of SQLite cannot start").detail(error)
+        })?;
+        let schema = known.await.map_err(|_| broke_off())??;
         let stream = futures::stream::unfold(received, |mut received| async move {
             received.recv().await.map(|batch| (batch, received))
         });
@@ -140,6 +144,10 @@ impl SqliteSource {
     fn database(&self, context: &Context) -> Result<Database> {
         Database::locate(context, self.connection.as_ref(), self.path.as_deref())
     }
+}
+
+fn broke_off() -> Problem {
+    Problem::new(&codes::INTERNAL, "the reader of a SQLite file broke off")
 }
 
 /// Where a reader puts what it finds.
@@ -324,6 +332,15 @@ impl Reader {
         };
         let low = last.map(|last| minus(&cursor.column, last, self.selection.lag)).transpose()?;
         Ok(Some(Range { cursor: cursor.column.clone(), low, high }))
+    }
+
+    /// Runs; a panic is a problem too, or it would pass for the end of the rows.
+    fn run_to_the_end(&self, request: &ReadRequest, output: Output) {
+        let batches = output.batches.clone();
+        let run = AssertUnwindSafe(|| self.run(request, output));
+        if catch_unwind(run).is_err() {
+            drop(batches.blocking_send(Err(broke_off())));
+        }
     }
 
     /// Sends the schema, then batch after batch. Whoever stops listening stops the work.
