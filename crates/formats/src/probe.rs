@@ -126,8 +126,7 @@ fn is_workbook(file: &InputFile) -> bool {
     let Ok(archive) = ZipArchive::new(BufReader::new(opened)) else { return false };
     archive.file_names().flatten().any(|name| {
         let name = name.replace('\\', "/").to_lowercase();
-        // An OpenDocument sheet is a workbook too, though one that is not read: the reader of
-        // workbooks says so best.
+        // An OpenDocument sheet is a workbook too.
         ["[content_types].xml", "xl/workbook.xml", "content.xml"].contains(&name.as_str())
     })
 }

@@ -1,4 +1,4 @@
-//! `excel`: rows from the sheets of workbooks.
+//! `excel`: rows from the sheets of workbooks, whatever program has written them.
 
 use super::config::FileConfig;
 use super::source::{FileFormat, FileSource};
@@ -137,7 +137,7 @@ pub struct Excel;
 impl SourceModule for Excel {
     type Config = FileConfig<Options>;
     const NAME: &'static str = "excel";
-    const SUMMARY: &'static str = "Read sheets of Excel workbooks.";
+    const SUMMARY: &'static str = "Read sheets of workbooks: XLSX, XLSB, XLS and ODS.";
     const REJECTS: bool = true;
     const EXAMPLES: &'static [Example] = &[
         Example {

@@ -43,7 +43,7 @@ pub fn source_for(path: &str) -> Option<&'static str> {
     match ending {
         "csv" | "tsv" | "txt" | "tab" | "psv" => Some(csv::Csv::NAME),
         "json" | "ndjson" | "jsonl" | "geojson" => Some(json::Json::NAME),
-        "xlsx" | "xlsm" | "xls" => Some(excel::Excel::NAME),
+        "xlsx" | "xlsm" | "xlsb" | "xls" | "ods" => Some(excel::Excel::NAME),
         "xml" => Some(xml::Xml::NAME),
         "parquet" | "pq" => Some(parquet::Parquet::NAME),
         _ => None,

@@ -3,11 +3,11 @@
 use super::SheetName;
 use super::sheet::{Next, Row};
 use super::value::{self, Meaning, Value};
-use super::workbook::too_large;
+use super::workbook::{damaged_workbook, too_large};
 use crate::batch::guarded;
 use crate::file::InputFile;
-use calamine::{Data, ExcelDateTime, Range, Reader, SheetType, Xls, XlsError};
-use model::{Problem, Result, codes};
+use calamine::{Data, ExcelDateTime, Range, Reader, Sheet, SheetType, Xls, XlsError};
+use model::Result;
 use std::fs::File;
 use std::io::BufReader;
 use std::panic::AssertUnwindSafe;
@@ -22,7 +22,7 @@ pub(super) fn read(
     visit: &mut dyn FnMut(Row) -> Result<Next>,
 ) -> Result<()> {
     let open = AssertUnwindSafe(|| open(file, wanted));
-    let (cells, is_1904) = guarded(open, |text| damaged(file).detail(text))?;
+    let (cells, is_1904) = guarded(open, |text| damaged_workbook(file).detail(text))?;
     let (top, left) = cells.start().unwrap_or((0, 0));
     for (number, values) in (i64::from(top) + 1..).zip(cells.rows()) {
         let values = (left..).zip(values);
@@ -43,14 +43,22 @@ fn open(file: &InputFile, wanted: Option<&SheetName>) -> Result<(Range<Data>, bo
     }
     let mut workbook: Xls<_> = Xls::new(BufReader::new(opened)).map_err(|error| match error {
         XlsError::Password => super::protected(file),
-        error => damaged(file).detail(error),
+        error => damaged_workbook(file).detail(error),
     })?;
-    let sheets: Vec<String> = workbook
-        .sheets_metadata()
-        .iter()
-        .filter(|sheet| sheet.typ == SheetType::WorkSheet)
-        .map(|sheet| sheet.name.clone())
-        .collect();
+    let name = chosen_sheet(file, workbook.sheets_metadata(), wanted)?;
+    let cells =
+        workbook.worksheet_range(&name).map_err(|error| damaged_workbook(file).detail(error))?;
+    Ok((cells, workbook.has_1904_epoch()))
+}
+
+/// The name of the wanted sheet: the first one where none is named.
+pub(super) fn chosen_sheet(
+    file: &InputFile,
+    sheets: &[Sheet],
+    wanted: Option<&SheetName>,
+) -> Result<String> {
+    let sheets = sheets.iter().filter(|sheet| sheet.typ == SheetType::WorkSheet);
+    let sheets: Vec<&str> = sheets.map(|sheet| sheet.name.as_str()).collect();
     let found = match wanted {
         None => sheets.first(),
         Some(SheetName::Number(number)) => {
@@ -58,17 +66,17 @@ fn open(file: &InputFile, wanted: Option<&SheetName>) -> Result<(Range<Data>, bo
         }
         Some(SheetName::Name(name)) => {
             let wanted = name.trim().to_lowercase();
-            sheets.iter().find(|sheet| sheet.trim().to_lowercase() == wanted)
+            let same = sheets.iter().find(|sheet| *sheet == name);
+            same.or_else(|| sheets.iter().find(|sheet| sheet.trim().to_lowercase() == wanted))
         }
     };
-    let Some(name) = found else {
-        return Err(super::no_sheet(file, wanted, sheets.iter().map(String::as_str)));
-    };
-    let cells = workbook.worksheet_range(name).map_err(|error| damaged(file).detail(error))?;
-    Ok((cells, workbook.has_1904_epoch()))
+    match found {
+        Some(name) => Ok((*name).to_owned()),
+        None => Err(super::no_sheet(file, wanted, sheets.into_iter())),
+    }
 }
 
-fn value(data: &Data, is_1904: bool) -> Option<Value> {
+pub(super) fn value(data: &Data, is_1904: bool) -> Option<Value> {
     Some(match data {
         Data::Empty => return None,
         Data::Int(number) => Value::Number(*number as f64),
@@ -91,11 +99,4 @@ fn meaning(instant: &ExcelDateTime) -> Meaning {
         () if number.fract() == 0.0 => Meaning::Date,
         () => Meaning::Instant,
     }
-}
-
-fn damaged(file: &InputFile) -> Problem {
-    Problem::new(&codes::FILE_CORRUPT, format!("`{}` is not a readable workbook", file.name))
-        .arg("file", &file.name)
-        .in_file(&file.name)
-        .hint("save it again as .xlsx; if that cannot be, it is damaged: fetch it again")
 }

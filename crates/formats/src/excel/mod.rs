@@ -1,4 +1,4 @@
-//! Workbooks: XLSX streamed cell by cell, XLS read whole.
+//! Workbooks: XLSX, XLSB and ODS streamed cell by cell, XLS read whole.
 //!
 //! Nothing is laid out in a grid, so a sheet with one cell in its first and one in its last corner
 //! costs two cells.
@@ -6,11 +6,15 @@
 mod columns;
 mod frame;
 mod legacy;
+mod ods;
+#[cfg(test)]
+mod other_tests;
 mod sheet;
 #[cfg(test)]
 mod tests;
 mod value;
 mod workbook;
+mod xlsb;
 
 use crate::batch::blocking_stream;
 use crate::file::{InputFile, ReadOptions};
@@ -125,7 +129,12 @@ fn read_sheet(
         }
         return legacy::read(file, options.sheet.as_ref(), visit);
     }
-    let mut workbook = Workbook::open(file, bytes)?;
+    if ods::is_ods(file)? {
+        return ods::read(file, options.sheet.as_ref(), bytes, visit);
+    }
+    let Some(mut workbook) = Workbook::open(file, bytes)? else {
+        return xlsb::read(file, options.sheet.as_ref(), bytes, visit);
+    };
     let part = workbook.sheet(options.sheet.as_ref())?;
     sheet::read(&mut workbook, file, &part, visit)
 }

@@ -24,7 +24,7 @@ const TEXT_BLOCK_BYTES: usize = 1024 * 1024;
 const STYLES_MAX: usize = 70_000;
 const SHEETS_MAX: usize = 10_000;
 
-type Archive = ZipArchive<BufReader<Counted<File>>>;
+pub(super) type Archive = ZipArchive<BufReader<Counted<File>>>;
 pub(super) type Part<'a> = std::io::Take<ZipFile<'a, BufReader<Counted<File>>>>;
 
 /// An open XLSX file.
@@ -79,15 +79,9 @@ impl Texts {
 }
 
 impl Workbook {
-    /// Opens a file and reads everything but its sheets.
-    pub(super) fn open(file: &InputFile, bytes: &Arc<AtomicU64>) -> Result<Self> {
-        let reader = File::open(&file.path).map_err(|error| file.problem(&error))?;
-        let counted = Counted { reader, bytes: Arc::clone(bytes) };
-        let archive =
-            ZipArchive::new(BufReader::new(counted)).map_err(|error| damaged(file, &error))?;
-        if archive.len() > PARTS_MAX {
-            return Err(too_large(file, "it has more than 10 000 parts"));
-        }
+    /// Opens a file and reads everything but its sheets; none if it is in the binary format.
+    pub(super) fn open(file: &InputFile, bytes: &Arc<AtomicU64>) -> Result<Option<Self>> {
+        let archive = open_archive(file, bytes)?;
         let mut workbook = Self {
             archive,
             file: file.clone(),
@@ -98,7 +92,7 @@ impl Workbook {
         };
         let main = workbook.main_part()?;
         if main.ends_with(".bin") {
-            return Err(not_a_workbook(file));
+            return Ok(None);
         }
         let folder = main.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
         let links = workbook.links(&main)?;
@@ -113,7 +107,7 @@ impl Workbook {
         if let Some(texts) = part("/sharedStrings") {
             workbook.read_texts(&texts)?;
         }
-        Ok(workbook)
+        Ok(Some(workbook))
     }
 
     /// The part of the wanted sheet: the first one where none is named.
@@ -278,6 +272,18 @@ impl Workbook {
     }
 }
 
+/// Opens the archive that a workbook is.
+pub(super) fn open_archive(file: &InputFile, bytes: &Arc<AtomicU64>) -> Result<Archive> {
+    let reader = File::open(&file.path).map_err(|error| file.problem(&error))?;
+    let counted = Counted { reader, bytes: Arc::clone(bytes) };
+    let archive =
+        ZipArchive::new(BufReader::new(counted)).map_err(|error| damaged(file, &error))?;
+    if archive.len() > PARTS_MAX {
+        return Err(too_large(file, "it has more than 10 000 parts"));
+    }
+    Ok(archive)
+}
+
 /// The text of the element that has just begun: its runs, without their reading aids.
 pub(super) fn rich_text<R: Read>(xml: &mut MarkupReader<R>, text: &mut String) -> Result<()> {
     let depth = xml.depth();
@@ -361,6 +367,14 @@ pub(super) fn damaged(file: &InputFile, error: &ZipError) -> Problem {
         .hint(hint.unwrap_or_else(|| {
             "the file is damaged or was not copied whole: fetch it again".to_owned()
         }))
+}
+
+/// A workbook that its reader cannot make sense of.
+pub(super) fn damaged_workbook(file: &InputFile) -> Problem {
+    Problem::new(&codes::FILE_CORRUPT, format!("`{}` is not a readable workbook", file.name))
+        .arg("file", &file.name)
+        .in_file(&file.name)
+        .hint("save it again as .xlsx; if that cannot be, it is damaged: fetch it again")
 }
 
 fn not_a_workbook(file: &InputFile) -> Problem {
