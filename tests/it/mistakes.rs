@@ -179,6 +179,11 @@ fn timeless(text: &str, project: &Path) -> String {
     let text = text.replace(&*real.to_string_lossy(), "/shop");
     let text = text.replace(&*project.to_string_lossy(), "/shop");
     for line in text.lines() {
+        // How fast it went is told when it took long.
+        let line = match line.strip_suffix(" rows/s") {
+            Some(rest) => rest.trim_end_matches(|c: char| !c.is_alphabetic()),
+            None => line,
+        };
         let words: Vec<&str> = line.split(' ').collect();
         let mut kept: Vec<String> = Vec::with_capacity(words.len());
         for (at, word) in words.iter().enumerate() {
