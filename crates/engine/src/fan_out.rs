@@ -1,7 +1,8 @@
 //! One stream for several readers: computed once, and no reader can block another for ever.
 //!
-//! A producer waits only while *every* reader has something to read. While one is hungry and
-//! another lags, the lagging one's batches go to disk: so a diamond cannot deadlock.
+//! A producer waits for a reader that lags as long as that reader moves. One that stands still
+//! while another is hungry may be waiting for that other one: then its batches go to disk, so
+//! that a diamond cannot deadlock.
 
 use crate::queue::{Queue, read};
 use contracts::{BatchStream, Batches};
@@ -9,6 +10,7 @@ use futures::TryStreamExt;
 use model::{Problem, Result, codes};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -50,8 +52,9 @@ async fn produce(
 ) -> Result<()> {
     // When this task is cancelled, readers must not wait for ever.
     let closing = CloseOnDrop { queues: &queues };
+    let mut laggards: Vec<Laggard> = queues.iter().map(|_| Laggard::default()).collect();
     loop {
-        wait_for_room(&queues, &drained).await;
+        wait_for_room(&queues, &mut laggards, &drained).await;
         if queues.iter().all(|queue| queue.is_abandoned()) {
             break;
         }
@@ -77,32 +80,49 @@ async fn produce(
     Ok(())
 }
 
-async fn wait_for_room(queues: &[Arc<Queue>], drained: &Notify) {
+/// A reader that has taken nothing for so long is not only slow. (Writers stop for as long as a
+/// file is synced.)
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// What is known of a reader that lags.
+#[derive(Default)]
+struct Laggard {
+    /// What it had taken when it was looked at.
+    taken: u64,
+    /// Whether the producer has waited for it in vain since.
+    stands_still: bool,
+}
+
+async fn wait_for_room(queues: &[Arc<Queue>], laggards: &mut [Laggard], drained: &Notify) {
     loop {
         let waiting = drained.notified();
         tokio::pin!(waiting);
         // Registered before looking, so that a reader in between is not missed.
         waiting.as_mut().enable();
-        if !must_wait(queues) {
+        let open = queues.iter().filter(|queue| !queue.is_abandoned()).count();
+        let full = queues.iter().filter(|queue| queue.is_full()).count();
+        if full == 0 {
             return;
         }
-        waiting.await;
-    }
-}
-
-/// Whether there are readers, and every one of them has something to read.
-fn must_wait(queues: &[Arc<Queue>]) -> bool {
-    let mut readers = 0;
-    for queue in queues {
-        if queue.is_abandoned() {
-            continue;
+        for (queue, laggard) in queues.iter().zip(laggards.iter_mut()) {
+            let taken = queue.taken();
+            if laggard.taken != taken {
+                *laggard = Laggard { taken, stands_still: false };
+            }
         }
-        readers += 1;
-        if !queue.is_full() {
-            return false;
+        let moves = |(queue, laggard): (&Arc<Queue>, &Laggard)| {
+            queue.is_full() && !laggard.stands_still
+        };
+        if full == open {
+            waiting.await;
+        } else if !queues.iter().zip(laggards.iter()).any(moves) {
+            return;
+        } else if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
+            for (queue, laggard) in queues.iter().zip(laggards.iter_mut()) {
+                laggard.stands_still |= queue.is_full() && laggard.taken == queue.taken();
+            }
         }
     }
-    readers > 0
 }
 
 struct CloseOnDrop<'a> {

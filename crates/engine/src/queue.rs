@@ -29,6 +29,8 @@ pub(crate) struct Queue {
 struct State {
     memory: VecDeque<RecordBatch>,
     bytes: usize,
+    /// Batches the reader has had.
+    taken: u64,
     on_disk: VecDeque<Block>,
     file: Option<BlockFile>,
     ended: bool,
@@ -53,6 +55,11 @@ impl Queue {
             && (state.memory.len() >= BATCHES_MAX
                 || state.bytes >= BYTES_MAX
                 || !state.on_disk.is_empty())
+    }
+
+    /// How many batches the reader has taken.
+    pub(crate) fn taken(&self) -> u64 {
+        self.state().taken
     }
 
     /// Whether nobody will read any more.
@@ -107,10 +114,12 @@ impl Queue {
     fn pop(&self) -> Option<Result<RecordBatch>> {
         let mut state = self.state();
         if let Some(batch) = state.memory.pop_front() {
+            state.taken += 1;
             state.bytes = state.bytes.saturating_sub(batch.get_array_memory_size());
             return Some(Ok(batch));
         }
         if let Some(block) = state.on_disk.pop_front() {
+            state.taken += 1;
             let batch = state.file.as_ref().map(|file| file.read(block));
             if state.on_disk.is_empty() {
                 // The disk space is given back; a later lag begins a new file.
