@@ -43,10 +43,9 @@ fn stream(
     while let Some(cell) = cells.next_cell().map_err(failed)? {
         let (number, column) = cell.get_position();
         let number = i64::from(number) + 1;
-        if number != row.number && !row.cells.is_empty() {
-            if visit(std::mem::take(&mut row))? == Next::Stop {
-                return Ok(());
-            }
+        let is_new = number != row.number && !row.cells.is_empty();
+        if is_new && visit(std::mem::take(&mut row))? == Next::Stop {
+            return Ok(());
         }
         row.number = number;
         if column >= COLUMNS_MAX || row.cells.last().is_some_and(|(last, _)| *last >= column) {

@@ -80,7 +80,7 @@ fn run(job: Job, output: &Arc<Output>) -> Result<()> {
             pulse.progress(&read);
         }
     })?;
-    let (ended, results) = mpsc::channel();
+    let (ended, results) = mpsc::sync_channel(batches.partitions.len());
     for partition in batches.partitions {
         let (ended, output, schema) = (ended.clone(), Arc::clone(output), Arc::clone(&schema));
         let runtime = runtime.handle().clone();
