@@ -60,7 +60,7 @@ def duckdb_over(options, folder):
     for table in TABLES:
         listed = measure.run([options.affluent, "-C", folder, "tables", f"silver.{table}",
                               "--files", "--json"])
-        files = [file["path"] for file in json.loads(listed.output)["files"]]
+        files = [json.loads(line)["path"] for line in listed.output.splitlines()]
         found = [next((folder / "lake").rglob(name)) for name in files]
         names = ", ".join(f"'{path}'" for path in found)
         connection.execute(f"CREATE VIEW silver.{table} AS SELECT * FROM read_parquet([{names}])")

@@ -13,7 +13,6 @@ def step(name, begin):
 
 begin = time.perf_counter()
 raw = pd.read_csv(csv, dtype="string[pyarrow]", engine="pyarrow")
-raw["_row"] = range(2, len(raw) + 2)
 raw.to_parquet(f"{out}/bronze.parquet", compression="zstd")
 step("bronze", begin)
 begin = time.perf_counter()

@@ -14,7 +14,7 @@ def step(name, frame, path):
     print(f"part {name} {time.perf_counter() - begin:.2f}", flush=True)
 
 
-raw = pl.scan_csv(csv, infer_schema=False).with_row_index("_row", 2).with_columns(_file=pl.lit(csv))
+raw = pl.scan_csv(csv, infer_schema=False)
 step("bronze", raw, f"{out}/bronze.parquet")
 ints = ["l_orderkey", "l_partkey", "l_suppkey", "l_linenumber"]
 decimals = ["l_quantity", "l_extendedprice", "l_discount", "l_tax"]
@@ -30,7 +30,7 @@ valid = typed.filter(
     & pl.col("l_quantity").is_between(1, 50) & pl.col("l_discount").is_between(0, 0.1)
     & pl.col("l_tax").is_between(0, 0.08)
 )
-unique = valid.unique(subset=["l_orderkey", "l_linenumber"], keep="first", maintain_order=False)
+unique = valid.unique(subset=["l_orderkey", "l_linenumber"], keep="any", maintain_order=False)
 step("silver", unique, f"{out}/silver.parquet")
 gold = pl.scan_parquet(f"{out}/silver.parquet").group_by("l_shipdate").agg(
     pl.len().alias("lines"), pl.col("l_quantity").sum().alias("quantity"),

@@ -46,6 +46,9 @@ pub struct RunOptions {
     pub repeat: Option<Repeat>,
     /// Sinks that append take out what the repeated run has added.
     pub replace_run: bool,
+    /// Do not count rows inside of plans, and so do not check that none is lost there: to measure
+    /// what counting costs.
+    pub without_counts: bool,
 }
 
 /// Which sinks are written once more.
@@ -341,6 +344,7 @@ impl Engine {
             listener: Arc::clone(&self.listener),
             params,
             rejects_max: options.rejects_max,
+            without_counts: options.without_counts,
             committed,
             tables,
             facts,

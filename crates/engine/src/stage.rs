@@ -39,6 +39,8 @@ pub(crate) struct Attempt {
     pub(crate) listener: Arc<dyn Listener>,
     pub(crate) params: BTreeMap<String, ParamValue>,
     pub(crate) rejects_max: Option<u64>,
+    /// Whether plans are left without counters.
+    pub(crate) without_counts: bool,
     /// Sinks that have committed, by node.
     pub(crate) committed: BTreeMap<usize, Committed>,
     /// Versions at which lake tables are read.
@@ -283,7 +285,8 @@ impl Attempt {
             let known = self.context.tables.describe(&table, self.tables.get(&table).copied());
             chain.table_bytes += known.await?.map_or(0, |info| info.bytes);
         }
-        let counter = self.counts_inside(at).then(|| Arc::clone(&self.counters[at].rows_out));
+        let counts = !self.without_counts && self.counts_inside(at);
+        let counter = counts.then(|| Arc::clone(&self.counters[at].rows_out));
         let name = self.graph.nodes[at].id.to_string();
         chain.steps.push(Step { name, sql: own, counter });
         Ok(chain)

@@ -113,8 +113,6 @@ fn config(partitions: usize, hash_joins: bool, memory_bytes: usize) -> SessionCo
     options.sql_parser.map_string_types_to_utf8view = true;
     options.optimizer.prefer_hash_join = hash_joins;
     options.execution.time_zone = Some("UTC".to_owned());
-    options.execution.parquet.pushdown_filters = true;
-    options.execution.parquet.reorder_filters = true;
     options.execution.parquet.schema_force_view_types = true;
     config
 }

@@ -55,6 +55,9 @@ pub struct Arguments {
     /// Fail, and commit nothing, when more rows than this are rejected
     #[arg(long, value_name = "N")]
     pub fail_on_rejects: Option<u64>,
+    /// Do not count rows between nodes; only to measure what counting costs
+    #[arg(long, hide = true)]
+    pub without_counts: bool,
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {
@@ -182,6 +185,7 @@ fn options(
         rejects_max: arguments.fail_on_rejects,
         repeat: None,
         replace_run: arguments.replace_run,
+        without_counts: arguments.without_counts,
     })
 }
 
