@@ -71,7 +71,8 @@ impl<'a> Golden<'a> {
         let table = format!("golden_{number}");
         let connection = format!(
             "affluent: 1\nkind: connection\nname: warehouse\ntype: postgres\nhost: 127.0.0.1\n\
-             port: {}\ndatabase: {}\nuser: {}\npassword: \"{}\"\ntls: disable\n",
+             port: {}\ndatabase: {}\nuser: {}\npassword: \"{}\"\ntls: disable\n\
+             connect_timeout_s: 120\n",
             postgres.port(),
             Postgres::DATABASE,
             Postgres::USER,
@@ -185,14 +186,14 @@ struct Strike {
 
 /// Faults struck so far, by what they were and how they ended.
 #[derive(Default)]
-struct Tally(Mutex<BTreeMap<String, usize>>);
+pub(crate) struct Tally(Mutex<BTreeMap<String, usize>>);
 
 impl Tally {
-    fn count(&self, what: &str) {
+    pub(crate) fn count(&self, what: &str) {
         *self.0.lock().unwrap().entry(what.to_owned()).or_default() += 1;
     }
 
-    fn total(&self) -> usize {
+    pub(crate) fn total(&self) -> usize {
         self.0.lock().unwrap().values().sum()
     }
 }
