@@ -198,7 +198,9 @@ affluent: 1
 kind: pipeline
 name: golden
 nodes:
-  - {id: rows, use: generate, with: {rows: 400000, columns: {id: {kind: sequence}, a: {kind: uuid}, b: {kind: uuid}}}}
+  - id: rows
+    use: generate
+    with: {rows: 400000, columns: {id: {kind: sequence}, a: {kind: uuid}, b: {kind: uuid}}}
   - {id: kept, use: write_table, from: rows, with: {table: bronze.large, mode: append}}
 "#;
 
