@@ -4,6 +4,7 @@
 
 pub mod arrow_types;
 pub mod batches;
+mod brackets;
 pub mod context;
 pub mod function;
 pub mod journal;

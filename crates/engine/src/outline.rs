@@ -135,7 +135,9 @@ impl<'a> Outline<'a> {
                 .map(|edge| stages[edge.from] + usize::from(self.graph.nodes[edge.from].is_sink()));
             stages[at] = stage.max().unwrap_or(1);
             if node.is_implicit {
-                node.table().map(|table| self.tables.add(table, rejects_schema()));
+                if let Some(table) = node.table() {
+                    self.tables.add(table, rejects_schema());
+                }
                 continue;
             }
             match self.plan_node(at, node, stages[at], offline).await {

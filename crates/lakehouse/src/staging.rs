@@ -127,7 +127,8 @@ impl Keys {
     pub(crate) fn stored_columns(&self, incoming: &Schema) -> Schema {
         let is_stored = |field: &&Arc<Field>| {
             let is_flag = self.delete_flag.as_ref() == Some(field.name());
-            !is_flag && !(self.is_rebuilt && field.name() == SINCE)
+            let is_since = self.is_rebuilt && field.name() == SINCE;
+            !is_flag && !is_since
         };
         let mut fields: Vec<Field> =
             incoming.fields().iter().filter(is_stored).map(|f| f.as_ref().clone()).collect();

@@ -5,9 +5,11 @@ use super::postgres_encode::Store;
 use super::selection::{quote, quote_list, quote_parts};
 use crate::storage::io_problem;
 use arrow::datatypes::{Field, SchemaRef};
+use contracts::Context;
 use contracts::table::SchemaPolicy;
-use model::{Problem, Result, codes};
+use model::{Name, Problem, Result, codes};
 use serde_json::{Map, Value};
+use std::time::Duration;
 use tokio_postgres::types::{Json, Oid};
 
 /// Where commits are noted, in the schema of the table.
@@ -292,4 +294,34 @@ impl Ledger {
         let noted = session.execute_with(&sql, &[&key, &target, &rows, &metadata]).await?;
         Ok(noted == 1)
     }
+}
+
+/// Asks once the old transaction has certainly ended.
+pub(super) async fn ask_ledger(
+    context: &Context,
+    connection: &Name,
+    ledger: &Ledger,
+    key: &str,
+    backend: i32,
+) -> Result<Option<u64>> {
+    const POLLS_MAX: u32 = 100;
+    const POLL: Duration = Duration::from_millis(100);
+    let session = Session::open(context, connection).await?;
+    for poll in 1..=POLLS_MAX {
+        if let Some(rows) = ledger.find(&session, key).await? {
+            return Ok(Some(rows));
+        }
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE pid = $1";
+        let alive: i64 =
+            session.query(sql, &[&backend]).await?.first().map(|row| row.get(0)).unwrap_or(0);
+        if alive == 0 {
+            return ledger.find(&session, key).await;
+        }
+        if poll == POLLS_MAX / 2 {
+            // It waits for a client that is gone; ending it decides the matter either way.
+            session.query("SELECT pg_terminate_backend($1)", &[&backend]).await?;
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    Err(Problem::new(&codes::COMMIT_UNKNOWN, "the server has not ended the transaction"))
 }

@@ -7,7 +7,7 @@
 use super::mode::{Mode, check_key, check_key_columns, key_is_null, key_is_repeated};
 use super::postgres_client::{CommitAnswer, Session};
 use super::postgres_encode::{Encoder, HEADER, Store, TRAILER};
-use super::postgres_target::{Ledger, TargetTable};
+use super::postgres_target::{Ledger, TargetTable, ask_ledger};
 use super::selection::{quote, quote_list, quote_parts, table_parts};
 use crate::storage::io_problem;
 use arrow::datatypes::SchemaRef;
@@ -26,7 +26,6 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 use stdx::retry::Backoff;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -474,34 +473,4 @@ impl PostgresPrepared {
                that are there are not written twice",
         ))
     }
-}
-
-/// Asks once the old transaction has certainly ended.
-async fn ask_ledger(
-    context: &Context,
-    connection: &Name,
-    ledger: &Ledger,
-    key: &str,
-    backend: i32,
-) -> Result<Option<u64>> {
-    const POLLS_MAX: u32 = 100;
-    const POLL: Duration = Duration::from_millis(100);
-    let session = Session::open(context, connection).await?;
-    for poll in 1..=POLLS_MAX {
-        if let Some(rows) = ledger.find(&session, key).await? {
-            return Ok(Some(rows));
-        }
-        let sql = "SELECT count(*) FROM pg_stat_activity WHERE pid = $1";
-        let alive: i64 =
-            session.query(sql, &[&backend]).await?.first().map(|row| row.get(0)).unwrap_or(0);
-        if alive == 0 {
-            return ledger.find(&session, key).await;
-        }
-        if poll == POLLS_MAX / 2 {
-            // It waits for a client that is gone; ending it decides the matter either way.
-            session.query("SELECT pg_terminate_backend($1)", &[&backend]).await?;
-        }
-        tokio::time::sleep(POLL).await;
-    }
-    Err(Problem::new(&codes::COMMIT_UNKNOWN, "the server has not ended the transaction"))
 }
