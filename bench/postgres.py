@@ -1,4 +1,5 @@
 """`write_postgres` beside PostgreSQL's own COPY of the same rows, on a private server."""
+import json
 import subprocess
 
 import measure
@@ -11,14 +12,13 @@ def main(options):
     server = subprocess.Popen([options.bench, "postgres"], stdin=subprocess.PIPE,
                               stdout=subprocess.PIPE, text=True)
     try:
-        url = server.stdout.readline().strip()
-        host, port, database, user, password = url.split()
-        (folder / "connections" / "pg.yaml").write_text(
-            "affluent: 1\nkind: connection\nname: pg\ntype: postgres\n"
-            f"with: {{host: {host}, port: {port}, database: {database}, user: {user},"
-            f" password: {password}, tls: disable}}\n")
-        psql = ["env", f"PGPASSWORD={password}", "psql", "-q", "-h", host, "-p", port, "-U", user,
-                "-d", database, "-c"]
+        settings = json.loads(server.stdout.readline())
+        (folder / "connections").mkdir()
+        # YAML is a superset of JSON.
+        (folder / "connections" / "pg.yaml").write_text(json.dumps(
+            {"affluent": 1, "kind": "connection", "name": "pg", **settings, "type": "postgres"}))
+        psql = ["env", f"PGPASSWORD={settings['password']}", "psql", "-q", "-h", settings["host"],
+                "-p", settings["port"], "-U", settings["user"], "-d", settings["database"], "-c"]
         compare(options, folder, psql)
     finally:
         server.stdin.close()
@@ -30,8 +30,9 @@ def compare(options, folder, psql):
     common = [options.affluent, "-C", folder, "--threads", options.threads,
               "--memory", options.memory, "run"]
     measure.run([*common, "load"])
-    # The first write makes the table; COPY gets a file of the same rows.
-    measure.run([*common, "append"])
+    # The first writes make the tables; COPY gets a file of the same rows.
+    for name in ["append", "truncate", "upsert"]:
+        measure.run([*common, name])
     file = options.data / "lineitem.copy"
     measure.run([*psql, f"\\copy appended to '{file}' (format binary)"])
     measure.run([*psql, "create table raw (like appended)"])
@@ -41,14 +42,14 @@ def compare(options, folder, psql):
         runs["COPY"].append(measure.run([*psql, f"\\copy raw from '{file}' (format binary)"]))
         measure.run([*psql, "drop table appended"])
         runs["append"].append(measure.run([*common, "append", "--full-refresh", "--yes"]))
-        runs["truncate"].append(measure.run([*common, "truncate"]))
+        runs["truncate"].append(measure.run([*common, "truncate", "--only", "copy"]))
         measure.run([*psql, "drop table if exists keyed"])
         measure.run([*psql, "create table keyed (like raw,"
                             " primary key (l_orderkey, l_linenumber))"])
         runs["COPY with a key"].append(
             measure.run([*psql, f"\\copy keyed from '{file}' (format binary)"]))
         measure.run([*psql, "drop table if exists upserted"])
-        runs["upsert"].append(measure.run([*common, "upsert"]))
+        runs["upsert"].append(measure.run([*common, "upsert", "--only", "copy"]))
     file.unlink()
     print(f"\n## write_postgres, lineitem scale {options.tpch_scale:g}\n")
     cells = []

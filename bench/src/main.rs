@@ -20,8 +20,8 @@ use tpchgen::generators::{
 enum Command {
     /// Writes tables of TPC-H as CSV; what is there already is left alone.
     Tables(Tables),
-    /// Starts a private PostgreSQL server, prints host, port, database, user and password, and
-    /// stops it when standard input ends.
+    /// Starts a private PostgreSQL server, prints the settings of a connection as JSON, and stops
+    /// it when standard input ends.
     Postgres,
 }
 
@@ -58,9 +58,12 @@ fn main() -> Result<()> {
 
 fn serve_postgres() -> Result<()> {
     let server = Postgres::start().context("PostgreSQL's programs are not installed")?;
-    let (database, user, password) = (Postgres::DATABASE, Postgres::USER, Postgres::PASSWORD);
+    let settings = serde_json::json!({
+        "host": "127.0.0.1", "port": server.port(), "database": Postgres::DATABASE,
+        "user": Postgres::USER, "password": Postgres::PASSWORD, "tls": "disable",
+    });
     let mut out = io::stdout().lock();
-    writeln!(out, "127.0.0.1 {} {database} {user} {password}", server.port())?;
+    writeln!(out, "{settings}")?;
     out.flush()?;
     io::copy(&mut io::stdin().lock(), &mut io::sink())?;
     Ok(())
