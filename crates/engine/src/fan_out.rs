@@ -110,9 +110,8 @@ async fn wait_for_room(queues: &[Arc<Queue>], laggards: &mut [Laggard], drained:
                 *laggard = Laggard { taken, stands_still: false };
             }
         }
-        let moves = |(queue, laggard): (&Arc<Queue>, &Laggard)| {
-            queue.is_full() && !laggard.stands_still
-        };
+        let moves =
+            |(queue, laggard): (&Arc<Queue>, &Laggard)| queue.is_full() && !laggard.stands_still;
         if full == open {
             waiting.await;
         } else if !queues.iter().zip(laggards.iter()).any(moves) {
