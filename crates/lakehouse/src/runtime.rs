@@ -31,7 +31,8 @@ pub struct Runtime {
 impl Runtime {
     /// A pool of `memory_bytes`, and at most `spill_bytes_max` of files in `spill_dir`.
     pub fn new(memory_bytes: usize, spill_dir: &Path, spill_bytes_max: u64) -> Result<Self> {
-        std::fs::create_dir_all(spill_dir).map_err(|error| from_io(&error))?;
+        std::fs::create_dir_all(spill_dir)
+            .map_err(|error| from_io(&error).in_file(spill_dir.display()))?;
         let disk = DiskManagerBuilder::default()
             .with_mode(DiskManagerMode::Directories(vec![spill_dir.to_owned()]))
             .with_max_temp_directory_size(spill_bytes_max)
