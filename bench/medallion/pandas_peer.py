@@ -3,6 +3,7 @@ import sys
 import time
 
 import pandas as pd
+import pyarrow as pa
 
 csv, out = sys.argv[1], sys.argv[2]
 
@@ -19,7 +20,7 @@ begin = time.perf_counter()
 for c in ["l_orderkey", "l_partkey", "l_suppkey", "l_linenumber"]:
     raw[c] = pd.to_numeric(raw[c], errors="coerce")
 for c in ["l_quantity", "l_extendedprice", "l_discount", "l_tax"]:
-    raw[c] = raw[c].astype("decimal128(15, 2)[pyarrow]")
+    raw[c] = raw[c].astype(pd.ArrowDtype(pa.decimal128(15, 2)))
 for c in ["l_shipdate", "l_commitdate", "l_receiptdate"]:
     raw[c] = pd.to_datetime(raw[c], format="%Y-%m-%d", errors="coerce")
 quantity, discount, tax = (raw[c].astype("float64") for c in ["l_quantity", "l_discount", "l_tax"])

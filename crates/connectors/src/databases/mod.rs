@@ -17,6 +17,7 @@ mod postgres_target;
 mod postgres_tls;
 mod selection;
 mod sqlite_bind;
+mod sqlite_reader;
 mod sqlite_values;
 #[cfg(test)]
 pub(crate) mod tests;
