@@ -77,10 +77,7 @@ fn run_within(project: &Project, pipeline: &str) -> Result<(), String> {
     }
 }
 
-/// Not kept to by all yet: `unique` and `join` over lake tables stop with `memory_exceeded`: texts
-/// read from Parquet keep whole pages alive and count as large as those.
 #[test]
-#[ignore = "unique and join over wide lake tables need more than 64 MiB"]
 fn memory_stays_within_the_limit_on_data_many_times_as_large() {
     let rows = rows();
     let project =
