@@ -21,6 +21,7 @@ use datafusion::physical_plan::execution_plan::{
 };
 use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec};
 use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::stream::StreamExt;
@@ -75,7 +76,8 @@ fn compacted_views<T: ByteViewType>(
 }
 
 /// Compacts what is read from files and what operations gather in memory. (What was partitioned
-/// or filtered comes in blocks of up to a megabyte a column, however few its rows.) It is the last
+/// or filtered comes in blocks of up to a megabyte a column, however few its rows; what was merged
+/// refers to every batch it was merged from.) It is the last
 /// rule, so that no other has to know the node.
 #[derive(Debug)]
 pub(crate) struct CompactInputs;
@@ -117,6 +119,7 @@ fn as_before() -> ReplaceChildrenOptions {
 /// Whether the operation keeps the batches it is given, all or many of them.
 fn gathers(node: &dyn ExecutionPlan) -> bool {
     node.is::<SortExec>()
+        || node.is::<SortPreservingMergeExec>()
         || node.is::<HashJoinExec>()
         || node.is::<NestedLoopJoinExec>()
         || node.is::<CrossJoinExec>()
