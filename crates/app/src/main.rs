@@ -12,7 +12,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Threads for short blocking work. Each keeps memory of its own, and a merge of many spilled
 /// files would take as many as it may; what waits for others has a thread of its own instead.
-const BLOCKING_THREADS_MAX: usize = 16;
+const BLOCKING_THREADS_MAX: usize = 8;
 
 /// This very program, also when its file has been replaced since.
 const THIS_PROGRAM: &str = "/proc/self/exe";
