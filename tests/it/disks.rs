@@ -1,5 +1,5 @@
-//! Disks that report errors: every sync, name and write fails once. The run says so or overcomes it,
-//! never says that something is done which is not, and the next run mends it.
+//! Disks that report errors: every sync, name and write fails once. The run says so or overcomes
+//! it, never says that something is done which is not, and the next run mends it.
 
 use crate::crash::{Golden, State, calm};
 use crate::program::{Ended, Project};

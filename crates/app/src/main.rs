@@ -6,13 +6,15 @@ use connectors::files::child;
 use mimalloc::MiMalloc;
 use std::path::Path;
 use std::process;
+use std::time::Duration;
 
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-/// Threads for short blocking work. Each keeps memory of its own, and a merge of many spilled
-/// files would take as many as it may; what waits for others has a thread of its own instead.
-const BLOCKING_THREADS_MAX: usize = 8;
+/// Threads for blocking work keep memory of their own, and a merge of many spilled files takes
+/// many for a moment. (A limit of their number would not do: opening a table holds one while it
+/// waits for others.)
+const IDLE_THREADS_LIVE_FOR: Duration = Duration::from_millis(100);
 
 /// This very program, also when its file has been replaced since.
 const THIS_PROGRAM: &str = "/proc/self/exe";
@@ -39,7 +41,7 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(8 << 20)
-        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .thread_keep_alive(IDLE_THREADS_LIVE_FOR)
         .build()
         .expect("the operating system gives threads");
     let code = runtime.block_on(app::execute(cli));

@@ -55,7 +55,7 @@ pub(crate) struct SessionParts<'a> {
 /// Rows per batch where memory is plentiful.
 const BATCH_ROWS: usize = 8192;
 /// An operation that spills needs room for a few batches; this much memory allows one row more.
-const MEMORY_BYTES_PER_BATCH_ROW: usize = 64 * 1024;
+const MEMORY_BYTES_PER_BATCH_ROW: usize = 128 * 1024;
 /// What a sort keeps for merging what it spilled, where memory is plentiful.
 const SORT_RESERVATION_BYTES_MAX: usize = 10 * 1024 * 1024;
 
