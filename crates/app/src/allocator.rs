@@ -11,7 +11,7 @@ const PURGE_DELAY_DEFAULT: std::ffi::c_long = 1000;
 const PURGE_DELAY_MILLISECONDS: std::ffi::c_long = 10;
 
 /// Gives freed memory back to the system soon. A delay given by the environment stays.
-#[allow(unsafe_code)]
+#[allow(unsafe_code, reason = "the allocator has only a C interface")]
 pub fn give_back_soon() {
     // SAFETY: both only read or write one entry of a static table, and the number is within it.
     unsafe {
@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    #[allow(unsafe_code)]
+    #[allow(unsafe_code, reason = "the allocator has only a C interface")]
     fn the_number_is_that_of_the_delay() {
         // SAFETY: as above.
         assert_eq!(unsafe { mi_option_get(PURGE_DELAY) }, PURGE_DELAY_DEFAULT);
