@@ -54,6 +54,14 @@ fn a_profile_knows_types_counts_and_shapes() {
 }
 
 #[test]
+fn a_profile_says_how_many_rows_it_could_not_read() {
+    let project = Project::new(&[]);
+    let path = project.write("data/things.csv", "id,name\n1,a\n2,b,too much\n3,c\n4,d\n");
+    let profile = profile(&project, &[&path.to_string_lossy()]);
+    assert_eq!((&profile["rows"], &profile["unread"]), (&json!(3), &json!(1)));
+}
+
+#[test]
 fn a_profile_reads_tables_and_their_versions() {
     let shop = shop();
     shop.ok(&["run"]);

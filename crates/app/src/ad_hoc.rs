@@ -63,6 +63,14 @@ pub(crate) struct Rows {
     unread: Arc<Unread>,
 }
 
+impl Rows {
+    /// All rows, and how many more could not be read.
+    pub(crate) async fn collect(self) -> Result<(Vec<RecordBatch>, u64)> {
+        let batches = self.batches.collect().await?;
+        Ok((batches, self.unread.rows.load(Ordering::Relaxed)))
+    }
+}
+
 /// A query, planned, with the files it reads opened.
 pub(crate) struct Prepared {
     pub(crate) planned: Box<dyn Planned>,

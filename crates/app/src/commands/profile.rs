@@ -52,6 +52,8 @@ pub(crate) struct Column {
 pub(crate) struct Profile {
     pub(crate) target: String,
     pub(crate) rows: u64,
+    /// Rows of the file that could not be read, and are not among the others.
+    pub(crate) unread: u64,
     pub(crate) columns: Vec<ColumnProfile>,
 }
 
@@ -125,15 +127,16 @@ pub(crate) async fn execute(session: &Session, arguments: Arguments) -> Outcome 
 async fn profile(workbench: &Workbench, arguments: &Arguments) -> Result<Profile> {
     let relation = relation(workbench, &arguments.target).await?;
     let columns = columns(workbench, &relation, &arguments.columns).await?;
-    let mut profile =
-        Profile { target: arguments.target.clone(), rows: 0, columns: Vec::with_capacity(8) };
+    let target = arguments.target.clone();
+    let mut profile = Profile { target, rows: 0, unread: 0, columns: Vec::with_capacity(8) };
     for batch in columns.chunks(COLUMNS_PER_QUERY) {
-        let facts = first_row(workbench, &queries::facts(&relation, batch)).await?;
+        let (facts, unread) = first_row(workbench, &queries::facts(&relation, batch)).await?;
+        profile.unread = unread;
         profile.rows = queries::number(&facts, "n_rows").unwrap_or(0.0) as u64;
         let mut profiles: Vec<ColumnProfile> =
             batch.iter().enumerate().map(|(at, c)| queries::read_facts(&facts, at, c)).collect();
         if let Some(sql) = queries::counts(&relation, batch, &profiles, arguments.top) {
-            let rows = ad_hoc::run(workbench, &sql).await?.batches.collect().await?;
+            let (rows, _) = ad_hoc::run(workbench, &sql).await?.collect().await?;
             queries::read_counts(&rows, &mut profiles)?;
         }
         profile.columns.append(&mut profiles);
@@ -173,10 +176,11 @@ fn is_origin(name: &str) -> bool {
     matches!(name, "_file" | "_row" | "_offset")
 }
 
-async fn first_row(workbench: &Workbench, sql: &str) -> Result<Map<String, Value>> {
-    let rows = ad_hoc::run(workbench, sql).await?.batches.collect().await?;
+async fn first_row(workbench: &Workbench, sql: &str) -> Result<(Map<String, Value>, u64)> {
+    let (rows, unread) = ad_hoc::run(workbench, sql).await?.collect().await?;
     let text = contracts::rows::write(&rows)?;
     let line = text.lines().next().unwrap_or("{}");
-    serde_json::from_str(line)
-        .map_err(|error| Problem::new(&codes::INTERNAL, "a profile has no row").detail(error))
+    let row = serde_json::from_str(line)
+        .map_err(|error| Problem::new(&codes::INTERNAL, "a profile has no row").detail(error))?;
+    Ok((row, unread))
 }

@@ -16,6 +16,10 @@ pub(crate) fn text(profile: &Profile, output: Output) -> String {
         group_digits(profile.rows),
         profile.columns.len()
     );
+    if profile.unread > 0 {
+        let unread = group_digits(profile.unread);
+        let _ = writeln!(text, "{unread} more could not be read; a pipeline says why");
+    }
     for column in &profile.columns {
         text.push('\n');
         describe(&mut text, column, profile.rows, output);
