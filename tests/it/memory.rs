@@ -134,4 +134,14 @@ fn deduplicating_more_than_memory_takes_little_disk() {
     project.write("pipelines/once.yaml", operation("once", node, "mode: overwrite"));
     project.ok(&["--memory", "32", "run", "once"]);
     assert_eq!(project.value("select count(*) from silver.once"), rows);
+    // Keys that come again in other batches, and so from the disk.
+    let node = "use: deduplicate, from: rows, with: {keys: [part], keep: last, order_by: [id]}";
+    project.write("pipelines/newest.yaml", operation("newest", node, "mode: overwrite"));
+    project.ok(&["--memory", "32", "run", "newest"]);
+    let newest = "select part, max(id) as id from bronze.big group by part";
+    let same = format!("select count(*) from silver.newest join ({newest}) as m using (part, id)");
+    let keys = project.value("select count(distinct part) from bronze.big");
+    assert!(keys.as_u64().is_some_and(|keys| keys < rows));
+    assert_eq!(project.value("select count(*) from silver.newest"), keys);
+    assert_eq!(project.value(&same), keys);
 }
