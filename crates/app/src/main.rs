@@ -23,7 +23,6 @@ fn main() {
     if std::env::args_os().skip(1).eq([child::COMMAND]) {
         process::exit(child::serve());
     }
-    app::allocator::give_back_soon();
     let cli = Cli::parse();
     let program = Path::new(THIS_PROGRAM);
     match std::env::current_exe() {
