@@ -6,8 +6,8 @@ use std::ffi::c_long;
 /// `mi_option_purge_delay`, which the bindings do not name.
 const PURGE_DELAY: mi_option_t = 15;
 /// A run's memory limit is about what the process has. Where it is small, freed pages go back
-/// soon.
-const DELAY_MILLISECONDS_SMALL: c_long = 10;
+/// at once.
+const DELAY_MILLISECONDS_SMALL: c_long = 0;
 /// Elsewhere they are kept for the next batches: to give them back and to take new ones costs a
 /// third of the time of operations that spill.
 const DELAY_MILLISECONDS: c_long = 10_000;
@@ -16,7 +16,7 @@ const MEMORY_BYTES_SMALL: usize = 256 << 20;
 
 /// Sets how long freed memory is kept in a process with such a limit. A delay that the environment
 /// gives stays.
-pub(crate) fn suit(memory_bytes: usize) {
+pub fn suit(memory_bytes: usize) {
     let delay = match memory_bytes < MEMORY_BYTES_SMALL {
         true => DELAY_MILLISECONDS_SMALL,
         false => DELAY_MILLISECONDS,

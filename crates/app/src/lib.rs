@@ -1,7 +1,7 @@
 //! The `affluent` program: command line, configuration, and the wiring of everything below.
 
 mod ad_hoc;
-mod allocator;
+pub mod allocator;
 pub mod cli;
 pub mod commands;
 pub mod demo;
