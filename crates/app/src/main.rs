@@ -23,8 +23,7 @@ fn main() {
     if std::env::args_os().skip(1).eq([child::COMMAND]) {
         process::exit(child::serve());
     }
-    // Until the limit is known it is taken for a small one.
-    app::allocator::suit(0);
+    app::allocator::give_back_soon();
     let cli = Cli::parse();
     let program = Path::new(THIS_PROGRAM);
     match std::env::current_exe() {
