@@ -50,11 +50,7 @@ impl Queue {
 
     /// Whether more would have to go to disk.
     pub(crate) fn is_full(&self) -> bool {
-        let state = self.state();
-        !state.reader_gone
-            && (state.memory.len() >= BATCHES_MAX
-                || state.bytes >= BYTES_MAX
-                || !state.on_disk.is_empty())
+        self.state().is_full()
     }
 
     /// How many batches the reader has taken.
@@ -69,12 +65,11 @@ impl Queue {
 
     /// Adds a batch; on disk when memory is full. Never waits.
     pub(crate) fn push(&self, batch: &RecordBatch) -> Result<()> {
-        let full = self.is_full();
         let mut state = self.state();
         if state.reader_gone {
             return Ok(());
         }
-        if full {
+        if state.is_full() {
             if state.file.is_none() {
                 state.file = Some(BlockFile::create(&self.spill)?);
             }
@@ -111,38 +106,67 @@ impl Queue {
         }
     }
 
-    fn pop(&self) -> Option<Result<RecordBatch>> {
+    /// What the reader finds now. That nothing waits and that nothing will come is one look: a
+    /// producer may push and end in between two.
+    fn pop(&self) -> Found {
         let mut state = self.state();
-        if let Some(batch) = state.memory.pop_front() {
-            state.taken += 1;
-            state.bytes = state.bytes.saturating_sub(batch.get_array_memory_size());
-            return Some(Ok(batch));
+        match state.take() {
+            Some(batch) => Found::Next(batch),
+            None if state.ended => Found::End,
+            None => Found::Nothing,
         }
-        if let Some(block) = state.on_disk.pop_front() {
-            state.taken += 1;
-            let batch = state.file.as_ref().map(|file| file.read(block));
-            if state.on_disk.is_empty() {
-                // The disk space is given back; a later lag begins a new file.
-                state.file = None;
-            }
-            return batch;
-        }
-        state.problem.take().map(Err)
     }
 
     /// Waits for the next batch. None after the last.
     async fn next(&self) -> Option<Result<RecordBatch>> {
         loop {
             let waiting = self.readable.notified();
-            if let Some(batch) = self.pop() {
-                self.drained.notify_waiters();
-                return Some(batch);
+            match self.pop() {
+                Found::Next(batch) => {
+                    self.drained.notify_waiters();
+                    return Some(batch);
+                }
+                Found::End => return None,
+                Found::Nothing => waiting.await,
             }
-            if self.state().ended {
-                return None;
-            }
-            waiting.await;
         }
+    }
+}
+
+/// What a reader finds in a queue.
+enum Found {
+    Next(Result<RecordBatch>),
+    /// Nothing yet.
+    Nothing,
+    /// Nothing, and nothing will come.
+    End,
+}
+
+impl State {
+    fn is_full(&self) -> bool {
+        !self.reader_gone
+            && (self.memory.len() >= BATCHES_MAX
+                || self.bytes >= BYTES_MAX
+                || !self.on_disk.is_empty())
+    }
+
+    /// The next batch, or the problem after the last.
+    fn take(&mut self) -> Option<Result<RecordBatch>> {
+        if let Some(batch) = self.memory.pop_front() {
+            self.taken += 1;
+            self.bytes = self.bytes.saturating_sub(batch.get_array_memory_size());
+            return Some(Ok(batch));
+        }
+        if let Some(block) = self.on_disk.pop_front() {
+            self.taken += 1;
+            let batch = self.file.as_ref().map(|file| file.read(block));
+            if self.on_disk.is_empty() {
+                // The disk space is given back; a later lag begins a new file.
+                self.file = None;
+            }
+            return batch;
+        }
+        self.problem.take().map(Err)
     }
 }
 
@@ -178,6 +202,7 @@ mod tests {
     use super::*;
     use contracts::rows;
     use futures::TryStreamExt;
+    use std::task::{Context, Poll, Waker};
 
     #[tokio::test]
     async fn a_lagging_reader_gets_everything_in_order_from_disk() {
@@ -192,5 +217,34 @@ mod tests {
         let batches: Vec<_> = reader.try_collect().await.unwrap();
         let expected: String = (0..50).map(|n| format!("{{\"n\":{n}}}\n")).collect();
         assert_eq!(rows::write(&batches).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_comes_just_before_the_end_is_read_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let batch = rows::read("{\"n\": 1}").unwrap();
+        for round in 0..20_000 {
+            let queue = Arc::new(Queue::new(dir.path().to_owned(), Arc::default()));
+            let mut reader = read(Arc::clone(&queue));
+            let read = std::thread::scope(|threads| {
+                threads.spawn(|| {
+                    queue.push(&batch).unwrap();
+                    // The reader has the first by now, and looks for the next.
+                    (0..round % 200).for_each(|_| std::hint::spin_loop());
+                    queue.push(&batch).unwrap();
+                    queue.end();
+                });
+                let mut context = Context::from_waker(Waker::noop());
+                let mut read = 0;
+                loop {
+                    match reader.poll_next_unpin(&mut context) {
+                        Poll::Ready(Some(batch)) => read += batch.unwrap().num_rows(),
+                        Poll::Ready(None) => break read,
+                        Poll::Pending => std::hint::spin_loop(),
+                    }
+                }
+            });
+            assert_eq!(read, 2, "round {round}");
+        }
     }
 }
