@@ -111,10 +111,6 @@ fn memory_stays_within_the_limit_on_data_many_times_as_large() {
     ];
     let mut problems = Vec::new();
     for (name, node, sink) in operations {
-        // Its peak varies, up to a few MiB above the limit on a busy machine.
-        if name == "join" && !long_tests() {
-            continue;
-        }
         project.write(&format!("pipelines/{name}.yaml"), operation(name, node, sink));
         let ended = run_within(&project, name);
         if !ended.as_ref().is_err_and(|problem| problem.contains("error")) {

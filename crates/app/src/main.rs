@@ -23,7 +23,8 @@ fn main() {
     if std::env::args_os().skip(1).eq([child::COMMAND]) {
         process::exit(child::serve());
     }
-    app::allocator::give_back_soon();
+    // Until the limit is known it is taken for a small one.
+    app::allocator::suit(0);
     let cli = Cli::parse();
     let program = Path::new(THIS_PROGRAM);
     match std::env::current_exe() {

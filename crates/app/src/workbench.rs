@@ -1,5 +1,6 @@
 //! Everything a command works with, wired together for one project.
 
+use crate::allocator;
 use crate::variables::ProjectVariables;
 use async_trait::async_trait;
 use contracts::{Context, QueryEngine, TableStore};
@@ -116,6 +117,7 @@ impl Workbench {
         let memory_mib = settings.memory_mib.unwrap_or(limits.memory_mib);
         let memory_bytes = usize::try_from(memory_mib << 20).unwrap_or(usize::MAX);
         let spill_bytes_max = limits.spill_mib << 20;
+        allocator::suit(memory_bytes);
         let runtime = Runtime::new(memory_bytes, &state.join("spill"), spill_bytes_max)?;
         let runtime = Arc::new(runtime);
         let lake = Lake::open(LakeConfig {

@@ -1,6 +1,7 @@
 //! The plan node: prepares batches on every core, hands them to one of the two ways of choosing.
 
 use super::keys::{KeyEncoder, Keys};
+use super::unordered::Split;
 use super::{KeepFirst, ordered, unordered};
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
@@ -8,7 +9,7 @@ use arrow::row::{OwnedRow, RowConverter, Rows, SortField};
 use datafusion::catalog::Session;
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{DataFusionError, Result, internal_err};
+use datafusion::common::{Result, internal_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -37,7 +38,7 @@ pub(super) enum Message<T> {
 }
 
 /// Prepared batches, one channel per partition.
-pub(super) type Inputs = Vec<mpsc::Receiver<Result<Message<Prepared>>>>;
+pub(super) type Inputs<T> = Vec<mpsc::Receiver<Result<Message<T>>>>;
 
 /// The next item; none after the end.
 pub(super) async fn next<T>(
@@ -111,15 +112,24 @@ impl Outputs {
         false
     }
 
-    async fn end(&self) {
-        for sender in &self.senders {
-            let _ = sender.send(Ok(Message::End)).await;
-        }
+    /// How many partitions there are.
+    pub(super) fn count(&self) -> usize {
+        self.senders.len()
     }
 
-    async fn fail(&self, error: DataFusionError) {
-        if let Some(sender) = self.senders.first() {
-            let _ = sender.send(Err(error)).await;
+    /// Says that all rows have been sent, or why not.
+    async fn close(&self, result: Result<()>) {
+        match result {
+            Ok(()) => {
+                for sender in &self.senders {
+                    let _ = sender.send(Ok(Message::End)).await;
+                }
+            }
+            Err(error) => {
+                if let Some(sender) = self.senders.first() {
+                    let _ = sender.send(Err(error)).await;
+                }
+            }
         }
     }
 }
@@ -130,6 +140,8 @@ pub(super) struct Workshop {
     pub(super) spill: SpillManager,
     pub(super) runtime: Arc<RuntimeEnv>,
     pub(super) reservation: MemoryReservation,
+    /// Tasks that heavy work is shared out among.
+    pub(super) hands: usize,
 }
 
 /// Computes keys and order values of batches.
@@ -184,6 +196,10 @@ impl Encoder {
 
     fn prepare(&self, batch: RecordBatch) -> Result<Prepared> {
         Ok(Prepared { keys: self.keys(&batch)?, order: self.order(&batch)?, batch })
+    }
+
+    fn split(&self, batch: RecordBatch) -> Result<Split> {
+        Split::new(&batch, &self.keys(&batch)?.hashes)
     }
 }
 
@@ -245,52 +261,69 @@ impl KeepFirstExec {
         let schema = self.input.schema();
         let encoder = Arc::new(Encoder::new(self, &schema)?);
         let partitions = self.input.output_partitioning().partition_count();
-        let mut tasks = Vec::with_capacity(partitions + 1);
-        let mut prepared = Vec::with_capacity(partitions);
-        for partition in 0..partitions {
-            let input = self.input.execute(partition, Arc::clone(context))?;
-            let (sender, receiver) = mpsc::channel(QUEUE_BATCHES);
-            tasks.push(SpawnedTask::spawn(prepare(input, Arc::clone(&encoder), sender)));
-            prepared.push(receiver);
-        }
         let (senders, outputs) =
             (0..partitions).map(|_| mpsc::channel(QUEUE_BATCHES)).unzip::<_, _, Vec<_>, Vec<_>>();
-        let mut outputs_in = Outputs { senders, next: 0 };
-        let mut workshop = workshop(encoder, &context.runtime_env(), schema);
-        let is_ordered = self.is_ordered;
-        tasks.push(SpawnedTask::spawn(async move {
-            let result = match is_ordered {
-                true => ordered::choose(prepared, &mut outputs_in, &mut workshop).await,
-                false => unordered::choose(prepared, &mut outputs_in, &mut workshop).await,
-            };
-            match result {
-                Ok(()) => outputs_in.end().await,
-                Err(error) => outputs_in.fail(error).await,
-            }
-        }));
+        let mut into = Outputs { senders, next: 0 };
+        let mut workshop = workshop(Arc::clone(&encoder), context, schema);
+        let mut tasks = Vec::with_capacity(partitions + 1);
+        if self.is_ordered {
+            let inputs = self.inputs(context, &encoder, Encoder::prepare, &mut tasks)?;
+            tasks.push(SpawnedTask::spawn(async move {
+                let result = ordered::choose(inputs, &mut into, &mut workshop).await;
+                into.close(result).await;
+            }));
+        } else {
+            let inputs = self.inputs(context, &encoder, Encoder::split, &mut tasks)?;
+            tasks.push(SpawnedTask::spawn(async move {
+                let result = unordered::choose(inputs, &mut into, &mut workshop).await;
+                into.close(result).await;
+            }));
+        }
         let outputs = outputs.into_iter().map(Some).collect();
         Ok(Running { outputs, tasks: Arc::new(tasks) })
     }
+
+    /// Starts a task per partition that does the first part of the work.
+    fn inputs<T: Send + 'static>(
+        &self,
+        context: &Arc<TaskContext>,
+        encoder: &Arc<Encoder>,
+        work: fn(&Encoder, RecordBatch) -> Result<T>,
+        tasks: &mut Vec<SpawnedTask<()>>,
+    ) -> Result<Inputs<T>> {
+        let partitions = 0..self.input.output_partitioning().partition_count();
+        partitions
+            .map(|partition| {
+                let input = self.input.execute(partition, Arc::clone(context))?;
+                let (sender, receiver) = mpsc::channel(QUEUE_BATCHES);
+                tasks.push(SpawnedTask::spawn(prepare(input, Arc::clone(encoder), work, sender)));
+                Ok(receiver)
+            })
+            .collect()
+    }
 }
 
-fn workshop(encoder: Arc<Encoder>, runtime: &Arc<RuntimeEnv>, schema: SchemaRef) -> Workshop {
+fn workshop(encoder: Arc<Encoder>, context: &TaskContext, schema: SchemaRef) -> Workshop {
+    let runtime = context.runtime_env();
     let reservation =
         MemoryConsumer::new("KeepFirst").with_can_spill(true).register(&runtime.memory_pool);
     let metrics = SpillMetrics::new(&ExecutionPlanMetricsSet::new(), 0);
-    let spill = SpillManager::new(Arc::clone(runtime), metrics, schema);
-    Workshop { encoder, spill, runtime: Arc::clone(runtime), reservation }
+    let spill = SpillManager::new(Arc::clone(&runtime), metrics, schema);
+    let hands = context.session_config().target_partitions();
+    Workshop { encoder, spill, runtime, reservation, hands }
 }
 
-async fn prepare(
+async fn prepare<T>(
     mut input: SendableRecordBatchStream,
     encoder: Arc<Encoder>,
-    sender: mpsc::Sender<Result<Message<Prepared>>>,
+    work: fn(&Encoder, RecordBatch) -> Result<T>,
+    sender: mpsc::Sender<Result<Message<T>>>,
 ) {
     while let Some(batch) = input.next().await {
         if batch.as_ref().is_ok_and(|batch| batch.num_rows() == 0) {
             continue;
         }
-        let prepared = batch.and_then(|batch| encoder.prepare(batch)).map(Message::Item);
+        let prepared = batch.and_then(|batch| work(&encoder, batch)).map(Message::Item);
         let failed = prepared.is_err();
         if sender.send(prepared).await.is_err() || failed {
             return;

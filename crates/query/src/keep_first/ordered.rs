@@ -5,7 +5,7 @@
 
 use super::exec::{Inputs, Order, Outputs, Prepared, Workshop, next};
 use super::keys::KeyMap;
-use super::unordered::Parts;
+use super::unordered::{Parts, Split};
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::row::OwnedRow;
@@ -15,7 +15,7 @@ use model::{Problem, codes};
 
 /// Chooses from partitions that are each in order and whose batches do not overlap.
 pub(super) async fn choose(
-    inputs: Inputs,
+    inputs: Inputs<Prepared>,
     outputs: &mut Outputs,
     workshop: &mut Workshop,
 ) -> Result<()> {
@@ -29,7 +29,7 @@ pub(super) async fn choose(
                 .map(|row| !seen.contains(keys.key(row), keys.hashes[row]))
                 .collect();
             let hashes = selected(&keys.hashes, &unseen);
-            parts.add(&keep(&batch, unseen)?, &hashes, workshop)?;
+            parts.add(Split::new(&keep(&batch, unseen)?, &hashes)?, workshop).await?;
             continue;
         }
         let first: Vec<bool> = (0..batch.num_rows())
@@ -55,9 +55,9 @@ async fn choose_from_parts(
     outputs: &mut Outputs,
     workshop: &mut Workshop,
 ) -> Result<()> {
-    for part in parts.finish(workshop)? {
+    for part in parts.finish(workshop).await? {
         let mut seen: KeyMap<()> = KeyMap::new();
-        let mut rows = part.stream(workshop)?;
+        let mut rows = part.stream(&workshop.spill)?;
         while let Some(batch) = rows.try_next().await? {
             let keys = workshop.encoder.keys(&batch)?;
             let first: Vec<bool> = (0..batch.num_rows())
@@ -87,14 +87,14 @@ fn selected(hashes: &[u64], marks: &[bool]) -> Vec<u64> {
 
 /// Puts the batches of several partitions into one order.
 struct Merge {
-    inputs: Inputs,
+    inputs: Inputs<Prepared>,
     heads: Vec<Option<Prepared>>,
     ended: Vec<bool>,
     last: Option<OwnedRow>,
 }
 
 impl Merge {
-    fn new(inputs: Inputs) -> Self {
+    fn new(inputs: Inputs<Prepared>) -> Self {
         let count = inputs.len();
         let heads = (0..count).map(|_| None).collect();
         Self { inputs, heads, ended: vec![false; count], last: None }
