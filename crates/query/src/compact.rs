@@ -5,27 +5,23 @@
 //! read with. Operations that count memory, or write batches to disk, would see all that again
 //! and again.
 
+use crate::pass_through::{PassThrough, Passing};
 use arrow::array::{Array, ArrayRef, AsArray, GenericByteViewArray, RecordBatch, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::{ByteViewType, DataType};
-use async_trait::async_trait;
+use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result, internal_err};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::datasource::source::DataSourceExec;
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::PhysicalExpr;
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_plan::execution_plan::{
-    CardinalityEffect, ChildrenPropertiesMode, ReplaceChildrenOptions,
-};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
 use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec};
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::stream::StreamExt;
-use std::fmt;
 use std::sync::Arc;
 
 /// Less than this of a column is not worth a copy in memory.
@@ -90,12 +86,12 @@ impl PhysicalOptimizerRule for CompactInputs {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let wrap = |node: Arc<dyn ExecutionPlan>| {
             if node.is::<DataSourceExec>() {
-                return Ok(Transformed::yes(CompactExec::over(node)));
+                return Ok(Transformed::yes(Compact::over(node)));
             }
             if !gathers(node.as_ref()) {
                 return Ok(Transformed::no(node));
             }
-            let children = node.children().into_iter().map(Arc::clone).map(CompactExec::over);
+            let children = node.children().into_iter().map(Arc::clone).map(Compact::over);
             let children = children.collect();
             node.replace_children(children, as_before()).map(Transformed::yes)
         };
@@ -126,77 +122,25 @@ fn gathers(node: &dyn ExecutionPlan) -> bool {
 }
 
 /// Passes batches on, compacted.
-#[derive(Debug)]
-struct CompactExec {
-    input: Arc<dyn ExecutionPlan>,
-}
+#[derive(Debug, Clone)]
+struct Compact;
 
-impl CompactExec {
+impl Compact {
     fn over(input: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
-        match input.is::<Self>() {
+        match input.is::<PassThrough<Self>>() {
             true => input,
-            false => Arc::new(Self { input }),
+            false => Arc::new(PassThrough::new(Self, input)),
         }
     }
 }
 
-impl DisplayAs for CompactExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("CompactExec")
-    }
-}
+impl Passing for Compact {
+    const NAME: &'static str = "CompactExec";
 
-#[async_trait]
-impl ExecutionPlan for CompactExec {
-    fn name(&self) -> &'static str {
-        "CompactExec"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        match children.pop() {
-            Some(input) if children.is_empty() => Ok(Arc::new(Self { input })),
-            _ => internal_err!("CompactExec has one child"),
-        }
-    }
-
-    fn execute(
-        &self,
-        partition: usize,
-        context: Arc<TaskContext>,
-    ) -> Result<SendableRecordBatchStream> {
-        let batches = self.input.execute(partition, context)?;
-        let batches = batches.map(|batch| compact(batch?, WASTE_BYTES_MIN));
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
-    }
-
-    fn cardinality_effect(&self) -> CardinalityEffect {
-        CardinalityEffect::Equal
+    fn pass(&self, rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
+        let schema = rows.schema();
+        let batches = rows.map(|batch| compact(batch?, WASTE_BYTES_MIN));
+        Box::pin(RecordBatchStreamAdapter::new(schema, batches))
     }
 }
 

@@ -1,16 +1,12 @@
 //! `Count`: a plan node that counts the rows that pass, transparent to projections, opaque to
 //! predicates and limits.
 
-use async_trait::async_trait;
+use crate::pass_through::Passing;
 use contracts::RowCounter;
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DFSchemaRef, Result, internal_err};
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
-use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_plan::execution_plan::CardinalityEffect;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use std::cmp::Ordering;
 use std::fmt;
@@ -82,85 +78,33 @@ impl UserDefinedLogicalNodeCore for Count {
 }
 
 /// Counts the rows of its input, partition by partition.
-#[derive(Debug)]
-pub(crate) struct CountExec {
-    input: Arc<dyn ExecutionPlan>,
+#[derive(Debug, Clone)]
+pub(crate) struct Counting {
     step: String,
     counter: Arc<RowCounter>,
 }
 
-impl CountExec {
-    pub(crate) fn new(node: &Count, input: Arc<dyn ExecutionPlan>) -> Self {
-        Self { input, step: node.step.clone(), counter: Arc::clone(&node.counter) }
+impl Counting {
+    pub(crate) fn new(node: &Count) -> Self {
+        Self { step: node.step.clone(), counter: Arc::clone(&node.counter) }
     }
 }
 
-impl DisplayAs for CountExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CountExec: {}", self.step)
-    }
-}
+impl Passing for Counting {
+    const NAME: &'static str = "CountExec";
 
-#[async_trait]
-impl ExecutionPlan for CountExec {
-    fn name(&self) -> &'static str {
-        "CountExec"
+    fn detail(&self) -> &str {
+        &self.step
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        match children.pop() {
-            Some(input) if children.is_empty() => Ok(Arc::new(Self {
-                input,
-                step: self.step.clone(),
-                counter: Arc::clone(&self.counter),
-            })),
-            _ => internal_err!("CountExec has one child"),
-        }
-    }
-
-    fn execute(
-        &self,
-        partition: usize,
-        context: Arc<TaskContext>,
-    ) -> Result<SendableRecordBatchStream> {
+    fn pass(&self, rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
         let counter = Arc::clone(&self.counter);
         counter.open();
         let end = Arc::clone(&counter);
-        let rows = self
-            .input
-            .execute(partition, context)?
+        let schema = rows.schema();
+        let rows = rows
             .inspect_ok(move |batch| counter.add(batch.num_rows()))
             .chain(stream::once(async move { end.end() }).filter_map(|()| async { None }));
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
-    }
-
-    fn cardinality_effect(&self) -> CardinalityEffect {
-        CardinalityEffect::Equal
+        Box::pin(RecordBatchStreamAdapter::new(schema, rows))
     }
 }

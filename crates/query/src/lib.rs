@@ -7,6 +7,7 @@ mod engine;
 mod functions;
 mod keep_first;
 mod lineage;
+mod pass_through;
 mod planned;
 mod problems;
 mod session;

@@ -1,10 +1,11 @@
 //! The session a plan is made in: our functions, our nodes, limits, and nothing that writes.
 
 use crate::compact::CompactInputs;
-use crate::count::{Count, CountExec};
+use crate::count::{Count, Counting};
 use crate::engine::LakeTables;
 use crate::functions::wrap;
 use crate::keep_first::{KeepFirst, KeepFirstExec, KeepFirstRule};
+use crate::pass_through::PassThrough;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -238,7 +239,7 @@ impl ExtensionPlanner for OwnNodes {
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let [input] = physical_inputs else { return Ok(None) };
         if let Some(count) = node.as_any().downcast_ref::<Count>() {
-            return Ok(Some(Arc::new(CountExec::new(count, Arc::clone(input)))));
+            return Ok(Some(Arc::new(PassThrough::new(Counting::new(count), Arc::clone(input)))));
         }
         if let Some(keep) = node.as_any().downcast_ref::<KeepFirst>() {
             let exec = KeepFirstExec::plan(keep, input, planner, session, planning)?;

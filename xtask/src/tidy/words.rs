@@ -17,7 +17,6 @@ const NOTES: &[&str] = &["FIXME", "TODO", "XXX"];
 /// What makes a tree work on one machine only.
 const MACHINE: &[(&str, &str)] = &[
     ("/root/", "a path of one machine"),
-    ("/work/", "a path of one machine"),
     ("/Users/", "a path of one machine"),
     ("/tmp/bash", "a path of one machine"),
     ("index-url", "a package index of one machine"),

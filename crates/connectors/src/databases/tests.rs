@@ -2,6 +2,5 @@
 //! line is cut.
 
 mod postgres;
-mod speed;
 mod sqlite;
 pub(crate) mod support;
