@@ -20,6 +20,7 @@ mod program;
 mod real_data;
 mod repeats;
 mod runs;
+mod server;
 mod storage;
 mod syscalls;
 mod untrusted;

@@ -60,6 +60,10 @@ pub enum Command {
     Init(commands::init::Arguments),
     /// Run pipelines: finish what is unfinished, then read what is new
     Run(commands::run::Arguments),
+    /// Serve the project to people and programs
+    Up(commands::up::Arguments),
+    /// Make accounts for a server, set passwords
+    User(commands::user::Arguments),
     /// Check all documents without running anything
     Check(commands::check::Arguments),
     /// Show rows after a node, on the first rows of its sources

@@ -6,6 +6,7 @@ pub mod cli;
 pub mod commands;
 pub mod demo;
 mod live;
+mod metadata;
 mod output;
 pub mod panics;
 pub mod selection;

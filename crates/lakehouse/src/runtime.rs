@@ -41,7 +41,7 @@ impl Runtime {
             .with_memory_pool(Arc::new(HeadroomPool::new(memory_bytes)))
             .with_disk_manager_builder(disk)
             .build_arc()
-            .map_err(|error| from_datafusion(&error))?;
+            .map_err(|error| from_datafusion(&error).in_file(spill_dir.display()))?;
         Ok(Self { env, memory_bytes })
     }
 

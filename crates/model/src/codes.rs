@@ -65,5 +65,21 @@ codes! {
     CHILD_FAILED = "child_failed", User, false, "A child process ended badly or went beyond its limits.";
     TEST_FAILED = "test_failed", User, false, "A pipeline test gave other rows than expected.";
     COMMAND_INVALID = "command_invalid", User, false, "A command was given arguments that do not go together.";
+    SIGN_IN_FAILED = "sign_in_failed", User, false, "E-mail and password, token or key do not belong to an active user.";
+    SIGN_IN_NEEDED = "sign_in_needed", User, false, "The request carries no valid session, token or key.";
+    TOO_MANY_ATTEMPTS = "too_many_attempts", User, true, "Too many tries in a short time; wait, then try again.";
+    PERMISSION_MISSING = "permission_missing", User, false, "The role in this workspace does not allow the request.";
+    NOT_FOUND = "not_found", User, false, "There is nothing of this name or id here.";
+    CONFLICT = "conflict", User, false, "Somebody else has changed it in the meantime, or it is there already.";
+    REQUEST_INVALID = "request_invalid", User, false, "A request is not what the interface expects.";
+    REQUEST_REFUSED = "request_refused", User, false, "A request comes from another site, or for another host.";
+    REQUEST_TOO_LARGE = "request_too_large", User, false, "A request is larger than the limit.";
+    PASSWORD_WEAK = "password_weak", User, false, "A password is too short, too long or among the most common ones.";
+    SET_UP_DONE = "set_up_done", User, false, "The installation has its owner already.";
+    TOKEN_INVALID = "token_invalid", User, false, "The token of a link is unknown, used or expired.";
+    LAST_OWNER = "last_owner", User, false, "A workspace or the installation would be left without an owner.";
+    STORE_FAILED = "store_failed", External, true, "The metadata database reports an error or cannot be reached.";
+    STORE_NEWER = "store_newer", User, false, "The metadata database was written by a newer version of the program.";
+    KEY_INVALID = "key_invalid", User, false, "The master key is missing, too short, publicly known or not the one the secrets were encrypted with.";
     INTERNAL = "internal", Us, false, "Something happened that should be impossible; please report it.";
 }

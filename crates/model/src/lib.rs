@@ -6,6 +6,7 @@ pub mod name;
 pub mod pipeline;
 pub mod problem;
 pub mod project;
+pub mod role;
 pub mod run;
 pub mod secret;
 pub mod test;
@@ -14,5 +15,6 @@ pub mod yaml;
 
 pub use name::{Name, TableName, lake_column_names};
 pub use problem::{Code, Fault, Problem, Result};
+pub use role::Role;
 pub use secret::Secret;
 pub use types::DataType;

@@ -11,6 +11,7 @@ pub use fault::{EXIT_CODE, Fault, FaultKind, inject};
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -117,20 +118,34 @@ pub enum Publish {
 
 /// Writes `bytes` to `path`, durable when this returns. Missing folders are created.
 pub fn write(path: &Path, bytes: &[u8], publish: Publish) -> io::Result<()> {
+    write_with(path, bytes, publish, OpenOptions::new().write(true).create_new(true))
+}
+
+/// Like [`write`], readable by its owner alone from the first byte on.
+pub fn write_private(path: &Path, bytes: &[u8], publish: Publish) -> io::Result<()> {
+    write_with(path, bytes, publish, OpenOptions::new().write(true).create_new(true).mode(0o600))
+}
+
+fn write_with(
+    path: &Path,
+    bytes: &[u8],
+    publish: Publish,
+    options: &OpenOptions,
+) -> io::Result<()> {
     if let Some(parent) = parent_of(path) {
         create_dir_all(&parent)?;
     }
     let temporary = temporary_path(path);
-    let result =
-        write_temporary(&temporary, bytes).and_then(|()| publish_file(&temporary, path, publish));
+    let result = write_temporary(&temporary, bytes, options)
+        .and_then(|()| publish_file(&temporary, path, publish));
     if result.is_err() {
         let _ = fs::remove_file(&temporary);
     }
     result
 }
 
-fn write_temporary(temporary: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).open(temporary)?;
+fn write_temporary(temporary: &Path, bytes: &[u8], options: &OpenOptions) -> io::Result<()> {
+    let mut file = options.open(temporary)?;
     file.write_all(bytes)?;
     file.sync_all()
 }

@@ -2,6 +2,7 @@
 
 mod commands;
 mod documents;
+mod interface;
 mod modules;
 mod settings;
 
@@ -42,6 +43,7 @@ pub fn pages() -> BTreeMap<String, String> {
     let mut pages = modules::pages();
     pages.insert("documents.md".to_owned(), documents::page());
     pages.insert("commands.md".to_owned(), commands::page());
+    pages.insert("interface.md".to_owned(), interface::page());
     pages.insert("problems.md".to_owned(), problems());
     pages.insert("functions.md".to_owned(), functions_page());
     pages

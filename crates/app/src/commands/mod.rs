@@ -21,6 +21,8 @@ pub mod schema;
 pub mod sql;
 pub mod tables;
 pub mod test;
+pub mod up;
+pub mod user;
 
 use crate::cli::{Cli, Command};
 use crate::output::{ExitCode, Output};
@@ -76,6 +78,8 @@ pub async fn execute(cli: Cli) -> ExitCode {
 async fn dispatch(session: &Session, command: Command) -> Outcome {
     match command {
         Command::Run(arguments) => run::execute(session, arguments).await,
+        Command::Up(arguments) => up::execute(session, arguments).await,
+        Command::User(arguments) => user::execute(session, arguments).await,
         Command::Check(arguments) => check::execute(session, arguments).await,
         Command::Completions(arguments) => completions::execute(session, arguments).await,
         Command::Docs(arguments) => docs::execute(session, arguments).await,

@@ -1,0 +1,82 @@
+//! Who one is, and where one is signed in.
+
+use crate::access::SignedIn;
+use crate::input::InPath;
+use crate::output::{Answer, Done};
+use crate::route::Route;
+use api::auth::{Me, Session, SessionPath, Sessions};
+use api::workspaces::Workspace;
+use axum::http::Method;
+use model::Result;
+use store::TokenHash;
+
+pub(super) fn routes() -> Vec<Route> {
+    let (get, delete) = (Method::GET, Method::DELETE);
+    vec![
+        Route::new(get.clone(), "/api/v1/me", "Who one is, and which workspaces one is in.", me),
+        Route::new(get, "/api/v1/me/sessions", "Where one is signed in.", list),
+        Route::new(
+            delete.clone(),
+            "/api/v1/me/sessions",
+            "End all sessions but this one.",
+            end_others,
+        ),
+        Route::new(delete, "/api/v1/me/sessions/{session}", "End one of one's sessions.", end),
+    ]
+}
+
+async fn me(me: SignedIn, (): ()) -> Result<Answer<Me>> {
+    let user = me.caller.user;
+    let memberships = me.app.store.workspaces().of(&user.id).await?;
+    // An API key sees no more than its own workspace.
+    let key = me.caller.key;
+    let workspaces = memberships.into_iter().filter_map(|(workspace, role)| {
+        let role = match &key {
+            Some(key) => key.role_within(&workspace.id, role)?,
+            None => role,
+        };
+        Some(shown(&workspace, role))
+    });
+    Ok(Answer(Me {
+        id: user.id.to_string(),
+        email: user.email,
+        name: user.name,
+        manages_installation: user.is_owner_of_installation && key.is_none(),
+        workspaces: workspaces.collect(),
+    }))
+}
+
+/// A workspace as the interface shows it.
+pub(super) fn shown(workspace: &store::Workspace, role: model::Role) -> Workspace {
+    Workspace {
+        id: workspace.id.to_string(),
+        name: workspace.slug.clone(),
+        title: workspace.title.clone(),
+        role,
+    }
+}
+
+async fn list(me: SignedIn, (): ()) -> Result<Answer<Sessions>> {
+    let sessions = me.app.store.sessions().list(&me.caller.user.id, me.app.now_us()).await?;
+    let sessions = sessions.into_iter().map(|session| Session {
+        current: me.caller.session.as_ref() == Some(&session.id),
+        id: session.id.as_str().to_owned(),
+        created_at_us: session.created_at_us,
+        seen_at_us: session.seen_at_us,
+        ip: session.ip.unwrap_or_default(),
+        user_agent: session.user_agent.unwrap_or_default(),
+    });
+    Ok(Answer(Sessions { items: sessions.collect() }))
+}
+
+async fn end(me: SignedIn, InPath(path): InPath<SessionPath>) -> Result<Done> {
+    let session = TokenHash::parse(&path.session)?;
+    me.app.store.sessions().end(&me.caller.user.id, &session).await?;
+    Ok(Done)
+}
+
+async fn end_others(me: SignedIn, (): ()) -> Result<Done> {
+    let current = me.caller.session.as_ref();
+    me.app.store.sessions().end_all(&me.caller.user.id, current).await?;
+    Ok(Done)
+}

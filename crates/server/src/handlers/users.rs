@@ -1,0 +1,50 @@
+//! The accounts of the installation.
+
+use crate::access::Installation;
+use crate::identity::people::{NewAccount, shown};
+use crate::input::{Body, InPath, InQuery};
+use crate::output::{Answer, Created};
+use crate::route::Route;
+use api::page::{Page, PageQuery};
+use api::people::{ChangeUser, CreateUser, User, UserPath};
+use axum::http::Method;
+use model::{Problem, Result, codes};
+use store::UserId;
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::new(Method::GET, "/api/v1/users", "The accounts, by e-mail address.", list),
+        Route::new(Method::POST, "/api/v1/users", "Make an account.", create),
+        Route::new(Method::PATCH, "/api/v1/users/{user}", "Switch an account off or on.", change),
+    ]
+}
+
+async fn list(
+    owner: Installation,
+    InQuery(page): InQuery<PageQuery>,
+) -> Result<Answer<Page<User>>> {
+    let users = owner.app.store.users();
+    let found = users.list(page.after.as_deref(), page.items_max()).await?;
+    Ok(Answer(Page { items: found.items.iter().map(shown).collect(), next: found.next }))
+}
+
+async fn create(owner: Installation, Body(new): Body<CreateUser>) -> Result<Created<User>> {
+    let app = &owner.app;
+    let CreateUser { email, name, password } = new;
+    let account = NewAccount { email, name, password }.check(&app.passwords).await?;
+    let user = app.store.users().create(account, app.now_us()).await?;
+    Ok(Created(shown(&user)))
+}
+
+async fn change(
+    owner: Installation,
+    (InPath(path), Body(change)): (InPath<UserPath>, Body<ChangeUser>),
+) -> Result<Answer<User>> {
+    let id = UserId::parse(&path.user)?;
+    if !change.active && id == owner.caller.user.id {
+        return Err(Problem::new(&codes::REQUEST_INVALID, "you cannot switch yourself off")
+            .hint("somebody else who manages the installation can"));
+    }
+    let user = owner.app.store.users().set_active(&id, change.active, owner.app.now_us()).await?;
+    Ok(Answer(shown(&user)))
+}

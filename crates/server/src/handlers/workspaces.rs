@@ -1,0 +1,51 @@
+//! Workspaces themselves.
+
+use super::sessions::shown;
+use crate::access::{Access, Installation};
+use crate::input::Body;
+use crate::output::{Answer, Created};
+use crate::route::Route;
+use api::permission::{WorkspaceManage, WorkspaceRead};
+use api::workspaces::{ChangeWorkspace, CreateWorkspace, Workspace};
+use axum::http::Method;
+use model::{Name, Result, Role};
+use store::NewWorkspace;
+
+const ONE: &str = "/api/v1/workspaces/{workspace}";
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::new(
+            Method::POST,
+            "/api/v1/workspaces",
+            "Make a workspace; whoever asks becomes its owner.",
+            create,
+        ),
+        Route::new(Method::GET, ONE, "A workspace.", get),
+        Route::new(Method::PATCH, ONE, "Change a workspace.", change),
+    ]
+}
+
+async fn create(
+    owner: Installation,
+    Body(new): Body<CreateWorkspace>,
+) -> Result<Created<Workspace>> {
+    let slug = Name::new(&new.name).map_err(|problem| problem.in_setting("/name"))?;
+    let title = new.title.unwrap_or(new.name);
+    let (store, user) = (&owner.app.store, &owner.caller.user.id);
+    let new = NewWorkspace { slug, title };
+    let made = store.workspaces().create(new, user, owner.app.now_us()).await?;
+    Ok(Created(shown(&made, Role::Owner)))
+}
+
+async fn get(access: Access<WorkspaceRead>, (): ()) -> Result<Answer<Workspace>> {
+    Ok(Answer(shown(&access.about, access.role)))
+}
+
+async fn change(
+    access: Access<WorkspaceManage>,
+    Body(change): Body<ChangeWorkspace>,
+) -> Result<Answer<Workspace>> {
+    let changed = access.workspace.change(Some(change.title), None).await?;
+    Ok(Answer(shown(&changed, access.role)))
+}

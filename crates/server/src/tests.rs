@@ -1,0 +1,7 @@
+//! The server against both databases of metadata: who may do what, and what is refused.
+
+mod people;
+mod protection;
+mod sign_in;
+mod support;
+mod walk;

@@ -1,0 +1,41 @@
+//! Rows of `audit_entries`.
+
+use crate::ids::UserId;
+use crate::values::Stored;
+use sea_orm::prelude::*;
+
+/// That somebody has done something.
+#[derive(Debug, Clone, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "audit_entries")]
+pub struct Model {
+    /// The workspace's id, or `installation`.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub chain: String,
+    /// From 1 in its chain, without a gap.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub seq: i64,
+    /// µs since the epoch.
+    pub at_us: i64,
+    /// The person, if there is one.
+    pub user_id: Option<UserId>,
+    /// Who it was, in words that stay when the person has gone.
+    pub actor: String,
+    /// What was done, such as `connection.update`.
+    pub action: String,
+    /// What it was done to.
+    pub resource_kind: String,
+    /// Which one.
+    pub resource_id: Option<String>,
+    /// Where it came from.
+    pub ip: Option<String>,
+    /// What the program called itself.
+    pub user_agent: Option<String>,
+    /// What was before and what is after.
+    pub changes: Stored<serde_json::Value>,
+    /// The hash of the entry before; empty for the first.
+    pub previous_hash: String,
+    /// The hash of this entry.
+    pub hash: String,
+}
+
+without_relations!();

@@ -1,0 +1,74 @@
+//! The metadata database: everything the server knows, on SQLite or PostgreSQL.
+//!
+//! One set of entities and one list of migrations serve both. What one workspace owns is reached
+//! through [`Store::workspace`] alone, so that a query without its workspace cannot be written.
+
+mod address;
+mod api_keys;
+mod audit;
+mod definitions;
+mod entity;
+mod failure;
+mod ids;
+mod installation;
+mod invitations;
+mod members;
+mod migrations;
+mod module_templates;
+mod notifications;
+mod page;
+mod password_resets;
+mod quotas;
+mod rows;
+mod secrets;
+mod sessions;
+mod sign_ins;
+mod store;
+mod tables;
+mod transactions;
+mod uploads;
+mod users;
+mod values;
+mod words;
+mod workspaces;
+mod writer;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use address::Address;
+pub use api_keys::{AllApiKeys, ApiKey, ApiKeys, NewApiKey};
+pub use audit::{Audit, AuditFilter, HashEntry, NewAuditEntry};
+pub use definitions::{Definition, DefinitionKey, Definitions, NewVersion, VersionHead};
+pub use entity::audit_entry::Model as AuditEntry;
+pub use entity::definition_version::Model as Version;
+pub use entity::module_template::Model as ModuleTemplate;
+pub use entity::notification::Model as Notification;
+pub use entity::secret::Model as SealedSecret;
+pub use entity::session::Model as Session;
+pub use entity::sign_in::Model as SignIn;
+pub use entity::upload::Model as Upload;
+pub use entity::workspace::Model as Workspace;
+pub use ids::{
+    ApiKeyId, DefinitionId, InvitationId, NotificationId, SignInId, TemplateId, TokenHash,
+    UploadId, UserId, WorkspaceId,
+};
+pub use installation::{FirstOwner, Installation};
+pub use invitations::{Guest, Invitation, Invitations, NewInvitation};
+pub use members::{Member, Members};
+pub use module_templates::{ModuleTemplates, NewTemplate};
+pub use notifications::{Inbox, NewNotification, Notifications};
+pub use page::Page;
+pub use password_resets::PasswordResets;
+pub use quotas::Quotas;
+pub use secrets::{NewSecret, SecretHead, Secrets};
+pub use sessions::{NewSession, Rotation, Sessions};
+pub use sign_ins::{NewSignIn, SignIns};
+pub use store::Store;
+pub use uploads::{NewUpload, Uploads};
+pub use users::{NewUser, User, UserChange, Users};
+pub use values::Stored;
+pub use words::{DefinitionKind, NotificationKind, Quota, SessionKind, SignInOutcome};
+pub use workspaces::{InWorkspace, NewWorkspace, Workspaces};

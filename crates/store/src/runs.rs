@@ -1,0 +1,499 @@
+//! The runs of a workspace: accepting, finding and stopping them, and what is known about each.
+
+use crate::entity::{attempt, check_result, node_run, run, run_log as log};
+use crate::failure::Attempt;
+use crate::ids::{UserId, WorkspaceId};
+use crate::page::{self, Page};
+use crate::store::Store;
+use crate::transactions::Tx;
+use crate::values::{RunIdText, Stored};
+use crate::words::{LogLevel, RunStatus, RunTrigger};
+use crate::{rows, workspaces};
+use model::problem::StoredProblem;
+use model::run::{NodeReport, RunId};
+use model::{Name, Problem, Result, codes};
+use sea_orm::ActiveValue::Set;
+use sea_orm::prelude::*;
+use sea_orm::{QueryOrder, QuerySelect};
+
+/// The runs of one workspace.
+#[derive(Debug, Clone)]
+pub struct Runs {
+    store: Store,
+    workspace: WorkspaceId,
+}
+
+/// A run that is wanted.
+#[derive(Debug, Clone)]
+pub struct NewRun {
+    /// Chosen by the caller.
+    pub id: RunId,
+    /// The pipeline.
+    pub pipeline: Name,
+    /// The version of the pipeline that is the newest.
+    pub definition_version: Option<i64>,
+    /// Why there is a run.
+    pub started_by: RunTrigger,
+    /// Who wants it.
+    pub triggered_by: Option<UserId>,
+    /// The schedule or trigger.
+    pub source_id: Option<String>,
+    /// Parameters.
+    pub params: serde_json::Value,
+    /// The interval it is about, both ends, µs since the epoch.
+    pub interval_us: Option<(i64, i64)>,
+    /// The higher, the sooner.
+    pub priority: i64,
+    /// A second request with the same key means the same run.
+    pub idempotency_key: Option<String>,
+}
+
+/// A run, as the list of runs shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// The run's id.
+    pub id: RunId,
+    /// The workspace.
+    pub workspace_id: WorkspaceId,
+    /// The pipeline.
+    pub pipeline: String,
+    /// The version of the pipeline that was the newest.
+    pub definition_version: Option<i64>,
+    /// Why there is a run.
+    pub started_by: RunTrigger,
+    /// Who wanted it.
+    pub triggered_by: Option<UserId>,
+    /// The schedule or trigger.
+    pub source_id: Option<String>,
+    /// Parameters as they were given.
+    pub params: serde_json::Value,
+    /// The interval it is about, both ends, µs since the epoch.
+    pub interval_us: Option<(i64, i64)>,
+    /// Where it is.
+    pub status: RunStatus,
+    /// The higher, the sooner.
+    pub priority: i64,
+    /// µs since the epoch.
+    pub created_at_us: i64,
+    /// µs since the epoch, of the first attempt.
+    pub started_at_us: Option<i64>,
+    /// µs since the epoch.
+    pub ended_at_us: Option<i64>,
+    /// µs since the epoch.
+    pub cancel_requested_at_us: Option<i64>,
+    /// How often it was given to a worker.
+    pub lease_epoch: i64,
+    /// µs since the epoch: until then it is its worker's.
+    pub lease_until_us: Option<i64>,
+    /// Who has it, or had it last.
+    pub worker: Option<String>,
+    /// Rows read by sources.
+    pub rows_in: i64,
+    /// Rows written by sinks.
+    pub rows_out: i64,
+    /// Rows rejected.
+    pub rows_rejected: i64,
+    /// Why it failed.
+    pub problem: Option<StoredProblem>,
+}
+
+impl From<run::Model> for Run {
+    fn from(row: run::Model) -> Self {
+        Self {
+            id: row.id.0,
+            workspace_id: row.workspace_id,
+            pipeline: row.pipeline,
+            definition_version: row.definition_version,
+            started_by: row.started_by,
+            triggered_by: row.triggered_by,
+            source_id: row.source_id,
+            params: row.params.0,
+            interval_us: row.interval_start_us.zip(row.interval_end_us),
+            status: row.status,
+            priority: row.priority,
+            created_at_us: row.created_at_us,
+            started_at_us: row.started_at_us,
+            ended_at_us: row.ended_at_us,
+            cancel_requested_at_us: row.cancel_requested_at_us,
+            lease_epoch: row.lease_epoch,
+            lease_until_us: row.lease_until_us,
+            worker: row.worker,
+            rows_in: row.rows_in,
+            rows_out: row.rows_out,
+            rows_rejected: row.rows_rejected,
+            problem: row.problem.map(|problem| problem.0),
+        }
+    }
+}
+
+/// Which runs are asked for; none means all.
+#[derive(Debug, Clone, Default)]
+pub struct RunFilter {
+    /// Of this pipeline.
+    pub pipeline: Option<Name>,
+    /// Of one of these; empty means all.
+    pub status: Vec<RunStatus>,
+    /// For this reason.
+    pub started_by: Option<RunTrigger>,
+    /// Accepted at this instant or later, µs since the epoch.
+    pub since_us: Option<i64>,
+    /// Accepted before this instant, µs since the epoch.
+    pub until_us: Option<i64>,
+}
+
+/// What a node has done in a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeRun {
+    /// The node.
+    pub node: String,
+    /// What it has done.
+    pub report: NodeReport,
+}
+
+/// That a worker has tried to do a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunAttempt {
+    /// From 1.
+    pub number: i64,
+    /// Who tried.
+    pub worker: String,
+    /// µs since the epoch.
+    pub started_at_us: i64,
+    /// µs since the epoch; none while it goes on.
+    pub ended_at_us: Option<i64>,
+    /// What became of it; `Queued` when the worker was lost.
+    pub status: Option<RunStatus>,
+    /// Why it failed.
+    pub problem: Option<StoredProblem>,
+}
+
+/// What a check has found in a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckResult {
+    /// The node.
+    pub node: String,
+    /// The check and the reason.
+    pub check: String,
+    /// Rows that offend.
+    pub offending: i64,
+    /// µs since the epoch.
+    pub at_us: i64,
+}
+
+/// A line of a run's log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogLine {
+    /// The node it is about.
+    pub node: Option<String>,
+    /// µs since the epoch.
+    pub at_us: i64,
+    /// How loud it is.
+    pub level: LogLevel,
+    /// A fixed text.
+    pub message: String,
+    /// What varies.
+    pub fields: serde_json::Value,
+}
+
+/// Everything about a run but its log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunDetail {
+    /// The run.
+    pub run: Run,
+    /// What each node has done, by name.
+    pub nodes: Vec<NodeRun>,
+    /// The attempts, the first one first.
+    pub attempts: Vec<RunAttempt>,
+    /// What checks have found.
+    pub checks: Vec<CheckResult>,
+}
+
+impl Runs {
+    pub(crate) fn new(store: Store, workspace: WorkspaceId) -> Self {
+        Self { store, workspace }
+    }
+
+    /// Takes a run on; when this returns it will be done, whatever dies. The same idempotency key
+    /// gives the run that is there.
+    pub async fn accept(&self, new: NewRun, now_us: i64) -> Result<Run> {
+        let input = (self.workspace.clone(), new, now_us);
+        self.store
+            .write(input, |tx, (workspace, new, now_us)| {
+                Box::pin(accept(tx, workspace, new, *now_us))
+            })
+            .await
+    }
+
+    /// The run with this id, or `run_not_found`.
+    pub async fn get(&self, id: &RunId) -> Result<Run> {
+        Ok(get(self.store.read(), &self.workspace, id).await?)
+    }
+
+    /// Everything about a run but its log, or `run_not_found`.
+    pub async fn detail(&self, id: &RunId) -> Result<RunDetail> {
+        Ok(detail(self.store.read(), &self.workspace, id).await?)
+    }
+
+    /// The runs, the newest first; `after` is a page's `next`.
+    pub async fn list(
+        &self,
+        filter: &RunFilter,
+        after: Option<&str>,
+        limit: u64,
+    ) -> Result<Page<Run>> {
+        let limit = page::limit(limit);
+        Ok(list(self.store.read(), &self.workspace, filter, after, limit).await?)
+    }
+
+    /// Stops a run: one that waits at once, one that goes on when its worker hears of it. One that
+    /// has ended stays as it is.
+    pub async fn request_cancel(&self, id: &RunId, now_us: i64) -> Result<Run> {
+        let input = (self.workspace.clone(), id.clone(), now_us);
+        self.store
+            .write(input, |tx, (workspace, id, now_us)| {
+                Box::pin(request_cancel(tx, workspace, id, *now_us))
+            })
+            .await
+    }
+
+    /// Adds lines to a run's log, or `run_not_found`.
+    pub async fn append_log(&self, id: &RunId, lines: Vec<LogLine>) -> Result<()> {
+        let input = (self.workspace.clone(), id.clone(), lines);
+        self.store
+            .write(input, |tx, (workspace, id, lines)| {
+                Box::pin(append_log(tx, workspace, id, lines))
+            })
+            .await
+    }
+
+    /// The log of a run, the oldest line first; `after` is a page's `next`.
+    pub async fn log(&self, id: &RunId, after: Option<&str>, limit: u64) -> Result<Page<LogLine>> {
+        let limit = page::limit(limit);
+        Ok(read_log(self.store.read(), &self.workspace, id, after, limit).await?)
+    }
+}
+
+/// The problem that no run has this id.
+pub(crate) fn not_found(id: impl std::fmt::Display) -> Problem {
+    Problem::new(&codes::RUN_NOT_FOUND, format!("there is no run `{id}`"))
+        .arg("run", id)
+        .hint("look it up in the list of runs; old ones are removed")
+}
+
+async fn find(
+    db: &impl ConnectionTrait,
+    workspace: &WorkspaceId,
+    id: &RunId,
+) -> Attempt<run::Model> {
+    let filter = run::Column::WorkspaceId.eq(workspace.clone());
+    let row = run::Entity::find_by_id(RunIdText(id.clone())).filter(filter).one(db).await?;
+    row.ok_or_else(|| not_found(id).into())
+}
+
+async fn get(db: &impl ConnectionTrait, workspace: &WorkspaceId, id: &RunId) -> Attempt<Run> {
+    Ok(find(db, workspace, id).await?.into())
+}
+
+/// Takes a run on, or finds the one that has its key.
+pub(crate) async fn accept(
+    tx: &Tx,
+    workspace: &WorkspaceId,
+    new: &NewRun,
+    now_us: i64,
+) -> Attempt<Run> {
+    workspaces::find(tx, workspace).await?;
+    if let Some(key) = &new.idempotency_key {
+        let there = run::Entity::find()
+            .filter(run::Column::WorkspaceId.eq(workspace.clone()))
+            .filter(run::Column::IdempotencyKey.eq(key.as_str()))
+            .one(tx)
+            .await?;
+        if let Some(row) = there {
+            return Ok(row.into());
+        }
+    }
+    let row = run::Model {
+        id: RunIdText(new.id.clone()),
+        workspace_id: workspace.clone(),
+        pipeline: new.pipeline.to_string(),
+        definition_version: new.definition_version,
+        started_by: new.started_by,
+        triggered_by: new.triggered_by.clone(),
+        source_id: new.source_id.clone(),
+        params: Stored(new.params.clone()),
+        interval_start_us: new.interval_us.map(|(start, _)| start),
+        interval_end_us: new.interval_us.map(|(_, end)| end),
+        status: RunStatus::Queued,
+        priority: new.priority,
+        created_at_us: now_us,
+        started_at_us: None,
+        ended_at_us: None,
+        cancel_requested_at_us: None,
+        lease_epoch: 0,
+        lease_until_us: None,
+        worker: None,
+        rows_in: 0,
+        rows_out: 0,
+        rows_rejected: 0,
+        problem: None,
+        idempotency_key: new.idempotency_key.clone(),
+    };
+    rows::insert(tx, row.clone()).await?;
+    Ok(row.into())
+}
+
+async fn list(
+    db: &impl ConnectionTrait,
+    workspace: &WorkspaceId,
+    filter: &RunFilter,
+    after: Option<&str>,
+    limit: u64,
+) -> Attempt<Page<Run>> {
+    let mut select = run::Entity::find()
+        .filter(run::Column::WorkspaceId.eq(workspace.clone()))
+        .order_by_desc(run::Column::Id)
+        .limit(limit + 1);
+    if let Some(pipeline) = &filter.pipeline {
+        select = select.filter(run::Column::Pipeline.eq(pipeline.as_str()));
+    }
+    if !filter.status.is_empty() {
+        select = select.filter(run::Column::Status.is_in(filter.status.iter().copied()));
+    }
+    if let Some(started_by) = filter.started_by {
+        select = select.filter(run::Column::StartedBy.eq(started_by));
+    }
+    if let Some(since_us) = filter.since_us {
+        select = select.filter(run::Column::CreatedAtUs.gte(since_us));
+    }
+    if let Some(until_us) = filter.until_us {
+        select = select.filter(run::Column::CreatedAtUs.lt(until_us));
+    }
+    if let Some(after) = after {
+        let after = RunId::parse(after).ok_or_else(|| page::unreadable(after))?;
+        select = select.filter(run::Column::Id.lt(RunIdText(after)));
+    }
+    let runs = select.all(db).await?.into_iter().map(Run::from).collect();
+    Ok(Page::cut(runs, limit, |run: &Run| run.id.to_string()))
+}
+
+async fn detail(
+    db: &impl ConnectionTrait,
+    workspace: &WorkspaceId,
+    id: &RunId,
+) -> Attempt<RunDetail> {
+    let run = get(db, workspace, id).await?;
+    let id = RunIdText(id.clone());
+    let nodes = node_run::Entity::find()
+        .filter(node_run::Column::RunId.eq(id.clone()))
+        .order_by_asc(node_run::Column::Node);
+    let attempts = attempt::Entity::find()
+        .filter(attempt::Column::RunId.eq(id.clone()))
+        .order_by_asc(attempt::Column::Number);
+    let checks = check_result::Entity::find()
+        .filter(check_result::Column::RunId.eq(id))
+        .order_by_asc(check_result::Column::Node)
+        .order_by_asc(check_result::Column::CheckName);
+    let node = |row: node_run::Model| NodeRun { node: row.node, report: row.report.0 };
+    let attempt = |row: attempt::Model| RunAttempt {
+        number: row.number,
+        worker: row.worker,
+        started_at_us: row.started_at_us,
+        ended_at_us: row.ended_at_us,
+        status: row.status,
+        problem: row.problem.map(|problem| problem.0),
+    };
+    let check = |row: check_result::Model| CheckResult {
+        node: row.node,
+        check: row.check_name,
+        offending: row.offending,
+        at_us: row.at_us,
+    };
+    Ok(RunDetail {
+        run,
+        nodes: nodes.all(db).await?.into_iter().map(node).collect(),
+        attempts: attempts.all(db).await?.into_iter().map(attempt).collect(),
+        checks: checks.all(db).await?.into_iter().map(check).collect(),
+    })
+}
+
+async fn request_cancel(
+    tx: &Tx,
+    workspace: &WorkspaceId,
+    id: &RunId,
+    now_us: i64,
+) -> Attempt<Run> {
+    let mut row = find(tx, workspace, id).await?;
+    if row.status.is_final() {
+        return Ok(row.into());
+    }
+    row.cancel_requested_at_us = row.cancel_requested_at_us.or(Some(now_us));
+    if row.status == RunStatus::Queued {
+        row.status = RunStatus::Cancelled;
+        row.ended_at_us = Some(now_us);
+    }
+    let change = run::ActiveModel {
+        cancel_requested_at_us: Set(row.cancel_requested_at_us),
+        status: Set(row.status),
+        ended_at_us: Set(row.ended_at_us),
+        ..Default::default()
+    };
+    let filter = run::Column::Id.eq(row.id.clone());
+    run::Entity::update_many().set(change).filter(filter).exec(tx).await?;
+    Ok(row.into())
+}
+
+async fn append_log(
+    tx: &Tx,
+    workspace: &WorkspaceId,
+    id: &RunId,
+    lines: &[LogLine],
+) -> Attempt<()> {
+    let run = find(tx, workspace, id).await?;
+    let last = log::Entity::find()
+        .filter(log::Column::RunId.eq(run.id.clone()))
+        .order_by_desc(log::Column::Seq)
+        .one(tx)
+        .await?;
+    let first = last.map_or(1, |row| row.seq + 1);
+    for (seq, line) in (first..).zip(lines) {
+        let row = log::Model {
+            run_id: run.id.clone(),
+            seq,
+            workspace_id: workspace.clone(),
+            node: line.node.clone(),
+            at_us: line.at_us,
+            level: line.level,
+            message: line.message.clone(),
+            fields: Stored(line.fields.clone()),
+        };
+        rows::insert(tx, row).await?;
+    }
+    Ok(())
+}
+
+async fn read_log(
+    db: &impl ConnectionTrait,
+    workspace: &WorkspaceId,
+    id: &RunId,
+    after: Option<&str>,
+    limit: u64,
+) -> Attempt<Page<LogLine>> {
+    let run = find(db, workspace, id).await?;
+    let after = after.map(page::number).transpose()?.unwrap_or(0);
+    let rows = log::Entity::find()
+        .filter(log::Column::RunId.eq(run.id))
+        .filter(log::Column::Seq.gt(after))
+        .order_by_asc(log::Column::Seq)
+        .limit(limit + 1)
+        .all(db)
+        .await?;
+    let page = Page::cut(rows, limit, |row| row.seq.to_string());
+    let line = |row: log::Model| LogLine {
+        node: row.node,
+        at_us: row.at_us,
+        level: row.level,
+        message: row.message,
+        fields: row.fields.0,
+    };
+    Ok(Page { items: page.items.into_iter().map(line).collect(), next: page.next })
+}
