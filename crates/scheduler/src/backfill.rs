@@ -164,6 +164,7 @@ impl State {
         if self.backfills.contains_key(&row.id) {
             return Ok(());
         }
+        self.check_pipeline(row.pipeline)?;
         let (length, parallel_max) = (row.intervals.len(), row.parallel_max);
         if length > INTERVALS_MAX || parallel_max == 0 {
             let fact = format!("{length} intervals, {parallel_max} at a time, cannot be run");
@@ -181,6 +182,11 @@ impl State {
     /// Starts as many runs of a back-fill as may go on, and ends it when all have ended.
     pub(crate) fn feed_backfill(&mut self, id: BackfillId, step: &mut Step) {
         while let Some(filling) = self.backfills.get_mut(&id) {
+            let line = self.pipelines.get(&filling.row.pipeline);
+            if line.is_none_or(|line| line.pipeline.is_none()) {
+                // There is nothing to run any more; what goes on may end.
+                filling.row.status = BackfillStatus::Stopping;
+            }
             let row = &filling.row;
             let next = row.intervals.get(row.started).copied();
             let next = next.filter(|_| row.status == BackfillStatus::Running);
@@ -200,7 +206,7 @@ impl State {
             if !self.has_run(run)
                 && let Some(filling) = self.backfills.get_mut(&id)
             {
-                // It has ended at once, or the pipeline is gone.
+                // A run without nodes has ended at once.
                 filling.open.remove(&run);
             }
         }

@@ -23,9 +23,10 @@ pub(crate) struct Room {
     pub(crate) running: usize,
     pub(crate) running_max: usize,
     pub(crate) queued: usize,
-    pub(crate) queued_max: usize,
     /// Runs among these that are no part of a back-fill.
     pub(crate) live: usize,
+    /// How many of those may wait.
+    pub(crate) queued_max: usize,
 }
 
 /// What becomes of a new run.
@@ -47,7 +48,9 @@ impl Overlap {
             return Decision::Begin;
         }
         match self {
-            Self::Queue if room.queued < room.queued_max => Decision::Wait,
+            Self::Queue if room.live < room.running_max.saturating_add(room.queued_max) => {
+                Decision::Wait
+            }
             // Only a back-fill is in the way: that is no reason to lose a run.
             _ if room.live == 0 => Decision::Wait,
             Self::Queue | Self::Fail => Decision::Fail,

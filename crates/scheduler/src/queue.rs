@@ -21,6 +21,9 @@ pub const AGE_US: Micros = 60 * 1_000_000;
 /// The share of one start for a workspace of weight 1.
 const SHARE: u64 = 1 << 20;
 
+/// The largest weight; larger ones count as this.
+const WEIGHT_MAX: u32 = 1_000;
+
 /// A ready node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Entry {
@@ -40,7 +43,7 @@ pub(crate) fn rank(since_us: Micros, priority: i32) -> Micros {
 /// What a workspace may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share {
-    /// Its part of the starts when workers are short, compared with the others'; one at least.
+    /// Its part of the starts when workers are short, compared with the others': 1 to 1000.
     pub weight: u32,
     /// Nodes that are worked at, at the same time.
     pub running_max: u32,
@@ -113,7 +116,7 @@ impl Queue {
         let (rank, node, need) = lane.head(pools).expect("a listed lane has a node that can start");
         self.turns.remove(&(had, workspace));
         lane.is_listed = false;
-        lane.had += SHARE / u64::from(lane.share.weight.max(1));
+        lane.had += SHARE / u64::from(lane.share.weight.clamp(1, WEIGHT_MAX));
         lane.running += 1;
         self.turn = had;
         pools.take(node, need);

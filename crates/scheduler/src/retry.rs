@@ -150,7 +150,8 @@ mod tests {
         ) {
             let attempts_max = ATTEMPTS_MAX;
             let cap_us = i64::MAX;
-            let calm = RetryPolicy { first_us, cap_us, attempts_max, jitter: false, ..RetryPolicy::default() };
+            let growth = Growth::Exponential;
+            let calm = RetryPolicy { attempts_max, growth, first_us, cap_us, jitter: false };
             let full = calm.wait_us(failures, OUTSIDE, random).unwrap();
             let shaken = RetryPolicy { jitter: true, ..calm };
             let wait = shaken.wait_us(failures, OUTSIDE, random).unwrap();

@@ -33,15 +33,21 @@ impl Line {
 impl State {
     /// Creates the run that somebody asks for.
     pub(crate) fn start(&mut self, request: Request, step: &mut Step) -> Result<()> {
-        let line = self.pipelines.get(&request.pipeline);
-        if line.is_none_or(|line| line.pipeline.is_none()) {
-            let fact = format!("there is no pipeline number {}", request.pipeline);
-            return Err(Problem::new(&codes::NAME_UNKNOWN, fact)
-                .arg("pipeline", request.pipeline)
-                .hint("look at the list of pipelines: it may have been removed"));
-        }
+        self.check_pipeline(request.pipeline)?;
         self.create(request, step);
         Ok(())
+    }
+
+    /// Fails when there is no such pipeline.
+    pub(crate) fn check_pipeline(&self, pipeline: PipelineId) -> Result<()> {
+        let line = self.pipelines.get(&pipeline);
+        if line.is_some_and(|line| line.pipeline.is_some()) {
+            return Ok(());
+        }
+        let fact = format!("there is no pipeline number {pipeline}");
+        Err(Problem::new(&codes::NAME_UNKNOWN, fact)
+            .arg("pipeline", pipeline)
+            .hint("look at the list of pipelines: it may have been removed"))
     }
 
     /// Creates a run, unless it is there or its pipeline is gone.
@@ -52,12 +58,14 @@ impl State {
         let Some(line) = self.pipelines.get(&request.pipeline) else { return };
         let Some(pipeline) = &line.pipeline else { return };
         let live = self.live_runs(line);
-        // A back-fill waits for its turn, whatever the pipeline does with other runs.
-        let policy = match request.origin.backfill() {
-            Some(_) => Overlap::Queue,
-            None => pipeline.limits.overlap,
-        };
-        let decision = policy.decide(line.room(live.len()));
+        let mut room = line.room(live.len());
+        let mut policy = pipeline.limits.overlap;
+        if request.origin.backfill().is_some() {
+            // It has a limit of its own, and waits whatever the pipeline does with other runs.
+            policy = Overlap::Queue;
+            room.queued_max = usize::MAX;
+        }
+        let decision = policy.decide(room);
         let mut row = new_row(request, pipeline, step);
         match decision {
             Decision::Begin => {

@@ -157,10 +157,12 @@ impl State {
         let indexes = nodes.indexes();
         self.runs.insert(key, Run { row, nodes });
         for node in indexes.map(|node| NodeKey { run: key, node }) {
+            self.enter(node);
             if let Some(entry) = self.leased_entry(node) {
                 self.queue.adopt(entry, &mut self.pools);
+                // Nobody renewed leases while nobody led: who holds one gets time to be heard.
+                self.expect_worker(node, now_us);
             }
-            self.enter(node);
         }
     }
 

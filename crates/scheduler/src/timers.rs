@@ -51,11 +51,10 @@ impl Timers {
         Some(timer)
     }
 
-    /// What does not come from the workers that were heard of, and so is the same after loading.
+    /// All of them.
     #[cfg(test)]
-    pub(crate) fn durable(&self) -> Vec<(Timer, Micros)> {
-        let times = self.times.iter().map(|(timer, at_us)| (*timer, *at_us));
-        times.filter(|(timer, _)| !matches!(timer, Timer::Worker(_))).collect()
+    pub(crate) fn all(&self) -> impl Iterator<Item = (Timer, Micros)> {
+        self.times.iter().map(|(timer, at_us)| (*timer, *at_us))
     }
 
     /// The first time at which there is something to do.

@@ -82,13 +82,18 @@ impl State {
     }
 
     fn renew(&mut self, node: NodeKey, epoch: u64, step: &mut Step) {
-        let expires_us = step.now_us.saturating_add(LEASE_US);
         let Some(run) = self.runs.get_mut(&node.run) else { return };
         if let NodeState::Leased(lease) = &mut run.nodes.node_mut(node.node).state {
-            lease.expires_us = expires_us;
-            self.timers.set(Timer::Node(node), expires_us.saturating_add(SLACK_US));
+            lease.expires_us = step.now_us.saturating_add(LEASE_US);
+            self.expect_worker(node, step.now_us);
             step.push(Command::Renew { node, epoch });
         }
+    }
+
+    /// Gives the worker of a node as long as a lease lasts to be heard of.
+    pub(crate) fn expect_worker(&mut self, node: NodeKey, now_us: Micros) {
+        let until_us = now_us.saturating_add(LEASE_US).saturating_add(SLACK_US);
+        self.timers.set(Timer::Node(node), until_us);
     }
 
     /// Gives ready nodes to workers as long as there are both.

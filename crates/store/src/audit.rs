@@ -95,7 +95,8 @@ impl Audit {
     }
 }
 
-async fn last(db: &impl ConnectionTrait, chain: &str) -> Attempt<Option<entry::Model>> {
+/// The last entry of a chain.
+pub(crate) async fn last(db: &impl ConnectionTrait, chain: &str) -> Attempt<Option<entry::Model>> {
     Ok(entry::Entity::find()
         .filter(entry::Column::Chain.eq(chain))
         .order_by_desc(entry::Column::Seq)

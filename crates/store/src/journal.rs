@@ -10,7 +10,7 @@ use crate::{rows, runs, workspaces};
 use model::run::{RunEvent, RunId, RunRecord};
 use model::{Name, Problem, Result, codes};
 use sea_orm::prelude::*;
-use sea_orm::{QueryOrder, QuerySelect};
+use sea_orm::{QueryOrder, QuerySelect, QueryTrait};
 use std::collections::HashMap;
 
 /// The journal of one workspace. Everything is durable when a call returns.
@@ -111,25 +111,27 @@ async fn read_runs(
     let of_pipeline = record::Entity::find()
         .filter(record::Column::WorkspaceId.eq(workspace.clone()))
         .filter(record::Column::Pipeline.eq(pipeline.as_str()));
-    let ids = of_pipeline.clone().select_only().column(record::Column::RunId);
+    // Records first: what has happened to a run that is read is then read whole.
+    // Ids are ULIDs: their order is that of time.
+    let records = of_pipeline.clone().order_by_asc(record::Column::RunId).all(db).await?;
+    let ids = of_pipeline.select_only().column(record::Column::RunId);
     let happened = event::Entity::find()
         .filter(event::Column::RunId.in_subquery(ids.into_query()))
         .order_by_asc(event::Column::RunId)
         .order_by_asc(event::Column::Seq)
         .all(db)
         .await?;
-    let mut events: HashMap<RunId, Vec<RunEvent>> = HashMap::new();
+    let mut events: HashMap<String, Vec<RunEvent>> = HashMap::new();
     for row in happened {
         let read = serde_json::from_str(&row.event);
         let happened = read.map_err(|error| damaged(&row.run_id.0, &error))?;
-        events.entry(row.run_id.0).or_default().push(happened);
+        events.entry(row.run_id.0.to_string()).or_default().push(happened);
     }
-    let mut runs = Vec::new();
-    // Ids are ULIDs: their order is that of time.
-    for row in of_pipeline.order_by_asc(record::Column::RunId).all(db).await? {
+    let mut runs = Vec::with_capacity(records.len());
+    for row in records {
         let read = serde_json::from_str(&row.record);
         let record = read.map_err(|error| damaged(&row.run_id.0, &error))?;
-        let events = events.remove(&row.run_id.0).unwrap_or_default();
+        let events = events.remove(row.run_id.0.as_str()).unwrap_or_default();
         runs.push(JournaledRun { record, events });
     }
     Ok(runs)

@@ -6,26 +6,34 @@
 mod address;
 mod api_keys;
 mod audit;
+mod catalogue;
 mod definitions;
 mod entity;
 mod failure;
 mod ids;
 mod installation;
 mod invitations;
+mod journal;
 mod members;
 mod migrations;
 mod module_templates;
 mod notifications;
 mod page;
 mod password_resets;
+mod previews;
+mod queue;
 mod quotas;
+mod retention;
 mod rows;
+mod runs;
+mod schedules;
 mod secrets;
 mod sessions;
 mod sign_ins;
 mod store;
 mod tables;
 mod transactions;
+mod triggers;
 mod uploads;
 mod users;
 mod values;
@@ -41,34 +49,50 @@ mod tests;
 pub use address::Address;
 pub use api_keys::{AllApiKeys, ApiKey, ApiKeys, NewApiKey};
 pub use audit::{Audit, AuditFilter, HashEntry, NewAuditEntry};
+pub use catalogue::{Catalogue, LakeTable, LineageEdge};
 pub use definitions::{Definition, DefinitionKey, Definitions, NewVersion, VersionHead};
 pub use entity::audit_entry::Model as AuditEntry;
 pub use entity::definition_version::Model as Version;
 pub use entity::module_template::Model as ModuleTemplate;
 pub use entity::notification::Model as Notification;
+pub use entity::preview::Model as Preview;
+pub use entity::schedule::Model as Schedule;
 pub use entity::secret::Model as SealedSecret;
 pub use entity::session::Model as Session;
 pub use entity::sign_in::Model as SignIn;
+pub use entity::trigger::Model as Trigger;
 pub use entity::upload::Model as Upload;
 pub use entity::workspace::Model as Workspace;
 pub use ids::{
-    ApiKeyId, DefinitionId, InvitationId, NotificationId, SignInId, TemplateId, TokenHash,
-    UploadId, UserId, WorkspaceId,
+    ApiKeyId, DefinitionId, InvitationId, NotificationId, ScheduleId, SignInId, TemplateId,
+    TokenHash, TriggerId, UploadId, UserId, WorkspaceId,
 };
 pub use installation::{FirstOwner, Installation};
 pub use invitations::{Guest, Invitation, Invitations, NewInvitation};
+pub use journal::{Journal, JournaledRun};
 pub use members::{Member, Members};
 pub use module_templates::{ModuleTemplates, NewTemplate};
 pub use notifications::{Inbox, NewNotification, Notifications};
 pub use page::Page;
 pub use password_resets::PasswordResets;
+pub use previews::{NewPreview, Previews};
+pub use queue::{Ending, Lease, Queue};
 pub use quotas::Quotas;
+pub use retention::CleanedUp;
+pub use runs::{
+    CheckResult, LogLine, NewRun, NodeRun, Run, RunAttempt, RunDetail, RunFilter, Runs,
+};
+pub use schedules::{AllSchedules, NewSchedule, Schedules};
 pub use secrets::{NewSecret, SecretHead, Secrets};
 pub use sessions::{NewSession, Rotation, Sessions};
 pub use sign_ins::{NewSignIn, SignIns};
 pub use store::Store;
+pub use triggers::{AllTriggers, NewTrigger, Triggers};
 pub use uploads::{NewUpload, Uploads};
 pub use users::{NewUser, User, UserChange, Users};
 pub use values::Stored;
-pub use words::{DefinitionKind, NotificationKind, Quota, SessionKind, SignInOutcome};
+pub use words::{
+    DefinitionKind, LogLevel, NotificationKind, Quota, RunStatus, RunTrigger, ScheduleStatus,
+    SessionKind, SignInOutcome, TriggerKind,
+};
 pub use workspaces::{InWorkspace, NewWorkspace, Workspaces};

@@ -89,9 +89,7 @@ impl Queue {
     pub async fn renew(&self, lease: &Lease, lease_until_us: i64) -> Result<bool> {
         let input = (lease.clone(), lease_until_us);
         self.store
-            .write(input, |tx, (lease, lease_until_us)| {
-                Box::pin(renew(tx, lease, *lease_until_us))
-            })
+            .write(input, |tx, (lease, lease_until_us)| Box::pin(renew(tx, lease, *lease_until_us)))
             .await
     }
 
@@ -200,7 +198,8 @@ async fn apply(tx: &Tx, lease: &Lease, change: run::ActiveModel) -> Attempt<()> 
 }
 
 async fn renew(tx: &Tx, lease: &Lease, lease_until_us: i64) -> Attempt<bool> {
-    let change = run::ActiveModel { lease_until_us: Set(Some(lease_until_us)), ..Default::default() };
+    let change =
+        run::ActiveModel { lease_until_us: Set(Some(lease_until_us)), ..Default::default() };
     apply(tx, lease, change).await?;
     Ok(find(tx, &lease.run).await?.cancel_requested_at_us.is_some())
 }

@@ -416,12 +416,7 @@ async fn detail(
     })
 }
 
-async fn request_cancel(
-    tx: &Tx,
-    workspace: &WorkspaceId,
-    id: &RunId,
-    now_us: i64,
-) -> Attempt<Run> {
+async fn request_cancel(tx: &Tx, workspace: &WorkspaceId, id: &RunId, now_us: i64) -> Attempt<Run> {
     let mut row = find(tx, workspace, id).await?;
     if row.status.is_final() {
         return Ok(row.into());

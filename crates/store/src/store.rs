@@ -8,9 +8,12 @@ use crate::installation::Installation;
 use crate::invitations::Guest;
 use crate::migrations;
 use crate::password_resets::PasswordResets;
+use crate::queue::Queue;
+use crate::schedules::AllSchedules;
 use crate::sessions::Sessions;
 use crate::sign_ins::SignIns;
 use crate::transactions::{Transactions, Work};
+use crate::triggers::AllTriggers;
 use crate::users::Users;
 use crate::workspaces::{InWorkspace, Workspaces};
 use crate::{TokenHash, WorkspaceId};
@@ -111,6 +114,21 @@ impl Store {
     /// API keys as they come with a request, before their workspace is known.
     pub fn api_keys(&self) -> AllApiKeys {
         AllApiKeys::new(self.clone())
+    }
+
+    /// The runs of all workspaces, as workers see them.
+    pub fn queue(&self) -> Queue {
+        Queue::new(self.clone())
+    }
+
+    /// The schedules of all workspaces, as what starts their runs sees them.
+    pub fn schedules(&self) -> AllSchedules {
+        AllSchedules::new(self.clone())
+    }
+
+    /// The triggers of all workspaces, as requests and events find them.
+    pub fn triggers(&self) -> AllTriggers {
+        AllTriggers::new(self.clone())
     }
 
     /// What was done that concerns no workspace.

@@ -2,18 +2,24 @@
 
 use crate::api_keys::ApiKeys;
 use crate::audit::Audit;
+use crate::catalogue::Catalogue;
 use crate::definitions::Definitions;
 use crate::entity::{membership, workspace};
 use crate::failure::Attempt;
 use crate::ids::{UserId, WorkspaceId};
 use crate::invitations::Invitations;
+use crate::journal::Journal;
 use crate::members::{self, Members};
 use crate::module_templates::ModuleTemplates;
 use crate::notifications::Notifications;
+use crate::previews::Previews;
 use crate::quotas::Quotas;
+use crate::runs::Runs;
+use crate::schedules::Schedules;
 use crate::secrets::Secrets;
 use crate::store::Store;
 use crate::transactions::Tx;
+use crate::triggers::Triggers;
 use crate::uploads::Uploads;
 use crate::values::Stored;
 use crate::{rows, users};
@@ -214,6 +220,36 @@ impl InWorkspace {
     /// What its members are told.
     pub fn notifications(&self) -> Notifications {
         Notifications::new(self.store.clone(), self.id.clone())
+    }
+
+    /// Its runs.
+    pub fn runs(&self) -> Runs {
+        Runs::new(self.store.clone(), self.id.clone())
+    }
+
+    /// What its runs will read, and what has happened to them.
+    pub fn journal(&self) -> Journal {
+        Journal::new(self.store.clone(), self.id.clone())
+    }
+
+    /// When its pipelines are started by themselves.
+    pub fn schedules(&self) -> Schedules {
+        Schedules::new(self.store.clone(), self.id.clone())
+    }
+
+    /// What starts its pipelines from outside.
+    pub fn triggers(&self) -> Triggers {
+        Triggers::new(self.store.clone(), self.id.clone())
+    }
+
+    /// What is known about its tables.
+    pub fn catalogue(&self) -> Catalogue {
+        Catalogue::new(self.store.clone(), self.id.clone())
+    }
+
+    /// A few rows of each node.
+    pub fn previews(&self) -> Previews {
+        Previews::new(self.store.clone(), self.id.clone())
     }
 
     /// Who has done what here.

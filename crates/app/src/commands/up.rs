@@ -79,13 +79,10 @@ async fn serve(session: &Session, workbench: &Workbench, arguments: Arguments) -
             link_token: entry.link_token(),
         },
     )?;
+    // Before anybody can know that the server is there.
+    let stopped = stop_signal()?;
     let shown = arguments.hosts.first().cloned().unwrap_or_else(|| address.to_string());
     announce(session, workspace.as_str(), &format!("{scheme}://{shown}"), &entry);
-    let (stop, stopped) = watch::channel(false);
-    tokio::spawn(async move {
-        told_to_stop().await;
-        let _ = stop.send(true);
-    });
     server::serve(app, port, stopped).await;
     session.output.line("stopped");
     Ok(())
@@ -133,11 +130,20 @@ fn announce(session: &Session, workspace: &str, url: &str, entry: &Entry) {
     output.line("Ctrl-C stops it");
 }
 
-/// Ctrl-C, or what a service manager sends.
-async fn told_to_stop() {
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-    }
+/// Becomes true with Ctrl-C, or with what a service manager sends.
+fn stop_signal() -> Result<watch::Receiver<bool>> {
+    let failed = |error: std::io::Error| {
+        Problem::new(&codes::INTERNAL, "signals cannot be received").detail(error)
+    };
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        let _ = stop.send(true);
+    });
+    Ok(stopped)
 }

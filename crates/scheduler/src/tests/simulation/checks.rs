@@ -2,11 +2,12 @@
 
 use super::setup::{BEGIN_US, CALM_US};
 use super::world::World;
+use crate::timers::Timer;
 use crate::{
-    Backfill, BackfillStatus, Interval, Missed, NodeEnd, NodeKey, NodeState, Origin, Rule, RunEnd,
-    RunKey, RunRow, RunStatus, Schedule, State,
+    Backfill, BackfillStatus, Interval, Missed, NodeEnd, NodeKey, NodeRow, NodeState, Origin, Rule,
+    RunEnd, RunKey, RunRow, RunStatus, Schedule, State,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use stdx::clock::Micros;
 
 impl World {
@@ -50,17 +51,15 @@ impl World {
 
     /// No more slots are held than there are.
     pub(super) fn check_slots(&self) {
-        let mut slots: BTreeMap<_, u32> = BTreeMap::new();
-        for row in self.database.nodes.values().filter(|row| row.lease().is_some()) {
-            let graph = &self.database.runs[&row.key.run].graph;
-            if let Some(need) = graph.node(row.key.node).need {
-                *slots.entry(need.pool).or_default() += need.slots;
-            }
-        }
         for (_, pool, size) in &self.database.declared.pools {
-            let held = slots.get(pool).copied().unwrap_or(0);
-            // Who needs two slots of a pool that has one takes all.
-            assert!(held <= (*size).max(2), "{held} slots of {size} of pool {pool} are held");
+            let slots = |row: &NodeRow| {
+                let need = self.database.runs[&row.key.run].graph.node(row.key.node).need;
+                // Who asks for more than there are takes all.
+                need.filter(|need| need.pool == *pool).map_or(0, |need| need.slots.min(*size))
+            };
+            let leased = self.database.nodes.values().filter(|row| row.lease().is_some());
+            let held: u32 = leased.map(slots).sum();
+            assert!(held <= *size, "{held} slots of {size} of pool {pool} are held");
         }
     }
 
@@ -72,7 +71,17 @@ impl World {
         assert_eq!(copy.ready_count(), anew.ready_count());
         let usage = |state: &State| state.pool_usage().collect::<Vec<_>>();
         assert_eq!(usage(copy), usage(&anew));
-        assert_eq!(copy.timers.durable(), anew.timers.durable());
+        let timers = |state: &State| {
+            let is_same = |timer: &Timer| match timer {
+                // Known from those who were heard of, and when.
+                Timer::Worker(_) => false,
+                Timer::Node(node) => !matches!(state.node_state(*node), Some(NodeState::Leased(_))),
+                _ => true,
+            };
+            let all = state.timers.all().filter(|(timer, _)| is_same(timer));
+            all.collect::<Vec<_>>()
+        };
+        assert_eq!(timers(copy), timers(&anew));
         for key in self.database.nodes.keys() {
             assert_eq!(copy.node_state(*key), anew.node_state(*key), "{key:?}");
         }
