@@ -25,10 +25,16 @@ fn read(dir: &Path, prefix: &str, pages: &mut BTreeMap<String, String>) {
 fn with_reference(summary: &str, pages: &BTreeMap<String, String>) -> String {
     let (before, _) = summary.split_once("# Reference").unwrap_or((summary, ""));
     let mut text = format!("{}\n\n# Reference\n\n", before.trim_end());
-    let single = ["commands", "documents", "functions", "problems", "mistakes", "modules"];
-    for page in single {
-        let title = page[..1].to_uppercase() + &page[1..];
-        let title = if page == "mistakes" { "First mistakes" } else { &title };
+    let single = [
+        ("commands", "Commands"),
+        ("documents", "Documents"),
+        ("functions", "Functions"),
+        ("interface", "HTTP interface"),
+        ("problems", "Problems"),
+        ("mistakes", "First mistakes"),
+        ("modules", "Modules"),
+    ];
+    for (page, title) in single {
         text.push_str(&format!("- [{title}](reference/{page}.md)\n"));
     }
     for path in pages.keys().filter(|path| path.starts_with("modules/")) {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+use testkit::http::{Reply, Server as HttpServer};
 
 const PASSWORD: &str = "rivers meet in autumn";
 const ENDS_WITHIN: Duration = Duration::from_secs(20);
@@ -187,4 +188,139 @@ fn a_server_that_others_would_reach_without_tls_does_not_start() {
     let problem = project.problem(&["up", "--listen", "0.0.0.0:0"]);
     assert_eq!(problem["code"], "command_invalid");
     assert!(problem["hint"].as_str().unwrap().contains("--tls-certificate"));
+}
+
+const SALES: &str = "\
+affluent: 1
+kind: pipeline
+name: sales
+nodes:
+  - {id: orders, use: csv, with: {path: data/*.csv}}
+  - {id: typed, use: cast, from: orders, with: {columns: {id: integer}}}
+  - {id: bronze, use: write_table, from: typed, with: {table: bronze.orders}}
+";
+
+/// A server that one person has for themself, and its cookie.
+async fn opened(project: &Project) -> (Up, String) {
+    let up = Up::start(project, &[]);
+    let link = up.said["entry"]["open"].as_str().unwrap();
+    let opened = client().get(link).send().await.unwrap();
+    let cookie = opened.headers()[SET_COOKIE].to_str().unwrap();
+    let cookie = cookie.split(';').next().unwrap().to_owned();
+    (up, cookie)
+}
+
+async fn post(up: &Up, cookie: &str, path: &str) -> Value {
+    let request = client().post(up.url(path)).header(COOKIE, cookie);
+    let request = request.header("sec-fetch-site", "same-origin").json(&json!({}));
+    request.send().await.unwrap().json().await.unwrap()
+}
+
+async fn until(up: &Up, cookie: &str, run: &str, status: &str) -> Value {
+    let begin = Instant::now();
+    loop {
+        let url = up.url(&format!("/api/v1/workspaces/test/runs/{run}"));
+        let run = client().get(url).header(COOKIE, cookie).send().await.unwrap();
+        let run: Value = run.json().await.unwrap();
+        if run["status"] == status {
+            return run;
+        }
+        assert!(begin.elapsed() < ENDS_WITHIN, "never {status}: {run}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn start(up: &Up, cookie: &str) -> String {
+    let run = post(up, cookie, "/api/v1/workspaces/test/pipelines/sales/runs").await;
+    assert_eq!(run["status"], "queued", "{run}");
+    run["id"].as_str().unwrap().to_owned()
+}
+
+/// Runners of a server.
+fn runners(project: &Project) -> usize {
+    let pattern = format!("{}.* runner", project.path().display());
+    let found = Command::new("pgrep").args(["-fc", &pattern]).output().unwrap();
+    String::from_utf8(found.stdout).unwrap().trim().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_run_through_the_server_is_that_of_the_command_line() {
+    let project = Project::new(&[("pipelines/sales.yaml", SALES), ("data/a.csv", "id\n1\nx\n3\n")]);
+    let (up, cookie) = opened(&project).await;
+    let run = start(&up, &cookie).await;
+    let done = until(&up, &cookie, &run, "succeeded").await;
+    assert_eq!(done["rows_rejected"], 1, "{done}");
+    assert_eq!(project.value("select count(*) from bronze.orders"), 2);
+    // The command line knows what the server has read, and the other way round.
+    assert!(project.ok(&["run"]).contains("nothing new"));
+    assert!(project.ok(&["runs"]).contains(&run));
+    project.write("data/b.csv", "id\n4\n");
+    project.ok(&["run"]);
+    let run = start(&up, &cookie).await;
+    until(&up, &cookie, &run, "succeeded").await;
+    assert_eq!(project.value("select count(*) from bronze.orders"), 3);
+    project.write("data/c.csv", "other\n5\n");
+    let run = start(&up, &cookie).await;
+    let failed = until(&up, &cookie, &run, "failed").await;
+    assert_eq!(failed["problem"]["context"]["pipeline"], "sales", "{failed}");
+    up.stop();
+}
+
+#[tokio::test]
+async fn a_run_whose_server_is_killed_is_finished_when_it_is_back() {
+    let rows: String = (0..400_000).map(|id| format!("{id}\n")).collect();
+    let data = format!("id\n{rows}");
+    let project = Project::new(&[("pipelines/sales.yaml", SALES), ("data/a.csv", &data)]);
+    let (mut up, cookie) = opened(&project).await;
+    let run = start(&up, &cookie).await;
+    until(&up, &cookie, &run, "running").await;
+    signal(&up.process, "KILL");
+    up.process.wait().unwrap();
+    let begin = Instant::now();
+    while runners(&project) > 0 {
+        assert!(begin.elapsed() < ENDS_WITHIN, "the runner outlives its server");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let up = Up::start(&project, &[]);
+    let done = until(&up, &cookie, &run, "succeeded").await;
+    println!("killed, and done again after {} ms", begin.elapsed().as_millis());
+    assert!(done["attempts"].as_array().unwrap().len() >= 2, "{done}");
+    assert_eq!(project.value("select count(*) from bronze.orders"), 400_000);
+    assert_eq!(project.value("select count(distinct id) from bronze.orders"), 400_000);
+    up.stop();
+}
+
+#[tokio::test]
+async fn a_runner_that_is_killed_is_replaced_and_a_run_that_is_stopped_ends_at_once() {
+    let service = HttpServer::start(|_| Reply::hang());
+    let pipeline = format!(
+        "affluent: 1\nkind: pipeline\nname: sales\nnodes:\n\
+         \x20 - {{id: rows, use: http, with: {{url: \"{}/rows\"}}}}\n\
+         \x20 - {{id: bronze, use: write_table, from: rows, with: {{table: bronze.rows}}}}\n",
+        service.url()
+    );
+    let project = Project::new(&[("pipelines/sales.yaml", &pipeline)]);
+    let (up, cookie) = opened(&project).await;
+    let run = start(&up, &cookie).await;
+    let path = format!("/api/v1/workspaces/test/runs/{run}");
+    for attempt in 1..=2 {
+        let begin = Instant::now();
+        while service.requests().len() < attempt {
+            assert!(begin.elapsed() < ENDS_WITHIN, "attempt {attempt} does not begin");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        if attempt == 1 {
+            let pattern = format!("{}.* runner", project.path().display());
+            assert!(
+                Command::new("pkill").args(["-KILL", "-f", &pattern]).status().unwrap().success()
+            );
+        }
+    }
+    let begin = Instant::now();
+    post(&up, &cookie, &format!("{path}/cancel")).await;
+    let stopped = until(&up, &cookie, &run, "cancelled").await;
+    println!("stopped after {} ms", begin.elapsed().as_millis());
+    assert_eq!(stopped["attempts"][0]["problem"]["code"], "runner_lost", "{stopped}");
+    assert_eq!(runners(&project), 0);
+    up.stop();
 }

@@ -8,4 +8,5 @@ pub mod page;
 pub mod people;
 pub mod permission;
 pub mod problem;
+pub mod runs;
 pub mod workspaces;

@@ -1,7 +1,7 @@
 //! Long lists come in pages.
 
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 /// Items of a page unless the request says so.
 pub const ITEMS_DEFAULT: u64 = 50;
@@ -24,14 +24,4 @@ impl PageQuery {
     pub fn items_max(&self) -> u64 {
         self.limit.unwrap_or(ITEMS_DEFAULT).clamp(1, ITEMS_MAX)
     }
-}
-
-/// A part of a list.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct Page<T> {
-    /// The items.
-    pub items: Vec<T>,
-    /// Where the next page begins; absent on the last.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
 }

@@ -20,6 +20,16 @@ pub struct User {
     pub manages_installation: bool,
 }
 
+/// Users, by e-mail address.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct UserPage {
+    /// The items of this page.
+    pub items: Vec<User>,
+    /// Where the next page begins; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
 /// Makes a user.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

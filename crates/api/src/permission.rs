@@ -42,7 +42,9 @@ macro_rules! permissions {
 
 permissions! {
     WorkspaceRead = "workspace.read", Viewer, "See the workspace, its definitions and its tables.";
+    RunRead = "run.read", Viewer, "See runs, what they did and what they say.";
     MemberRead = "member.read", Viewer, "See who is a member.";
+    RunStart = "run.start", Operator, "Start and stop runs.";
     KeyOwn = "key.own", Operator, "Make API keys for oneself, of at most one's own role.";
     MemberManage = "member.manage", Admin, "Invite, change and remove members up to one's own role.";
     KeyManage = "key.manage", Admin, "See and revoke the API keys of everybody.";

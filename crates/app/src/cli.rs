@@ -94,6 +94,9 @@ pub enum Command {
     Modules(commands::modules::Arguments),
     /// Print JSON Schemas, for editors
     Schema(commands::schema::Arguments),
+    /// Do user work for a server
+    #[command(hide = true)]
+    Runner,
     /// Write the reference pages
     #[command(hide = true)]
     Docs(commands::docs::Arguments),

@@ -9,6 +9,7 @@ mod live;
 mod metadata;
 mod output;
 pub mod panics;
+mod runner;
 pub mod selection;
 mod variables;
 pub mod workbench;

@@ -10,9 +10,9 @@ use store::{Address, Store};
 /// The database of `affluent up`, unless [`DATABASE`] names another.
 const FILE: &str = "metadata.db";
 /// URL of a PostgreSQL database to keep the metadata in.
-const DATABASE: &str = "AFFLUENT_DATABASE";
+pub(crate) const DATABASE: &str = "AFFLUENT_DATABASE";
 /// The master key itself, for systems that keep secrets elsewhere.
-const MASTER_KEY: &str = "AFFLUENT_MASTER_KEY";
+pub(crate) const MASTER_KEY: &str = "AFFLUENT_MASTER_KEY";
 
 /// Opens the metadata of a project; made when it is not there.
 pub(crate) async fn open(workbench: &Workbench) -> Result<Store> {

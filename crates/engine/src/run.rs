@@ -49,6 +49,9 @@ pub struct RunOptions {
     /// Do not count rows inside of plans, and so do not check that none is lost there: to measure
     /// what counting costs.
     pub without_counts: bool,
+    /// The id of the new run, when whoever asked for it has given it one. Asked for again, it is
+    /// finished, never begun twice.
+    pub run: Option<RunId>,
 }
 
 /// Which sinks are written once more.
@@ -89,6 +92,10 @@ impl Engine {
         let _lock = self.journal.lock(pipeline)?;
         let mut summaries = Vec::new();
         let runs = self.journal.runs(pipeline)?;
+        let is_wanted = |run: &JournaledRun| Some(&run.record.run) == options.run.as_ref();
+        if runs.iter().any(|run| is_wanted(run) && is_over(run)) {
+            return Ok(summaries);
+        }
         if let Some(repeat) = &options.repeat {
             let record = self.repeat_record(&graph, documents, options, repeat, &runs).await;
             let record = record.map_err(|problem| problem.in_pipeline(pipeline))?;
@@ -103,7 +110,7 @@ impl Engine {
                 let summary = self.resume(&graph, unfinished, options).await?;
                 let failed = !summary.problems.is_empty();
                 summaries.push(summary);
-                if failed {
+                if failed || is_wanted(unfinished) {
                     return Ok(summaries);
                 }
             }
@@ -232,7 +239,7 @@ impl Engine {
         };
         let now_us = self.clock.now_us();
         Ok(Some(RunRecord {
-            run: RunId::generate(now_us),
+            run: options.run.clone().unwrap_or_else(|| RunId::generate(now_us)),
             pipeline: graph.pipeline.name.clone(),
             documents: documents.to_owned(),
             params: fill_params(graph, &options.params)?,

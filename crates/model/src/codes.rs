@@ -60,6 +60,7 @@ codes! {
     RUN_NOT_FOUND = "run_not_found", User, false, "No run has this id.";
     RUN_REFUSED = "run_refused", User, false, "The run would repeat rows that are already there.";
     RUN_CANCELLED = "run_cancelled", User, true, "The run was stopped by a person.";
+    RUNNER_LOST = "runner_lost", External, true, "The process that did a run died or was killed.";
     JOURNAL_CORRUPT = "journal_corrupt", External, false, "A file of the run journal is damaged.";
     SECRET_MISSING = "secret_missing", User, false, "A connection needs a secret or variable that is not set.";
     CHILD_FAILED = "child_failed", User, false, "A child process ended badly or went beyond its limits.";

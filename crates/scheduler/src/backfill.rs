@@ -174,7 +174,7 @@ impl State {
         row.started = 0;
         row.status = BackfillStatus::Running;
         step.push(Command::CreateBackfill(row.clone()));
-        step.to_feed.insert(row.id);
+        self.to_feed.insert(row.id);
         self.backfills.insert(row.id, Filling::new(row));
         Ok(())
     }
@@ -237,17 +237,17 @@ impl State {
             for run in filling.open.clone() {
                 self.stop_run(run, RunEnd::Cancelled, step);
             }
-            step.to_feed.insert(id);
+            self.to_feed.insert(id);
         }
         Ok(())
     }
 
     /// A run has ended that may be part of a back-fill.
-    pub(crate) fn leave_backfill(&mut self, row: &RunRow, step: &mut Step) {
+    pub(crate) fn leave_backfill(&mut self, row: &RunRow) {
         let Some(id) = row.origin.backfill() else { return };
         if let Some(filling) = self.backfills.get_mut(&id) {
             filling.open.remove(&row.key);
-            step.to_feed.insert(id);
+            self.to_feed.insert(id);
         }
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! | hours of the pattern | a time that does not exist | a time that exists twice |
 //! |---|---|---|
-//! | named (`2`, `1,13`, `8-18`) | fires at the first instant after the gap | fires once, the first time |
+//! | named (`2`, `1,13`, `8-18`) | fires right after the gap | fires once, the first time |
 //! | every hour or `*/n` | does not fire | fires both times |
 //!
 //! Several named times that fall into the same gap give one fire. Intervals count elapsed time

@@ -30,7 +30,8 @@ row_numbers! {
     ScheduleId;
     /// A trigger: the number of its row in the metadata database.
     TriggerId;
-    /// Something that triggers wait for (a table, a folder, the end of a pipeline): its row's number.
+    /// Something that triggers wait for, such as a table, a folder or the end of a pipeline: the
+    /// number of its row in the metadata database.
     SignalId;
     /// A pool of slots: the number of its row in the metadata database.
     PoolId;

@@ -26,6 +26,12 @@
 //! 4. **What is asked for twice is created once**: keys of runs are made from what they are for
 //!    ([`RunKey::derive`]).
 //!
+//! Whoever calls this keeps the leader's row, gives [`State::handle`] the database's time (read
+//! when the lease was renewed, and counted on from there by a clock that never jumps), calls it at
+//! [`State::next_us`], and applies what it says. A [`State::next_us`] that lies far in the past
+//! says that the scheduler is stuck, whatever else looks healthy. Workers poll, keep what
+//! [`Message`] says, and repeat each report until it is acknowledged.
+//!
 //! Everything has an end: attempts and waits for answers have time-outs, retries and lost workers
 //! are counted, runs have a deadline, queues have a length.
 

@@ -1,16 +1,17 @@
 //! Pools of slots, counted from those who hold them.
 //!
 //! A slot is held exactly as long as the lease of its node: both are one row, and there is no
-//! second expiry that could disagree with the first, and no counter in the database.
+//! second expiry that could disagree with the first, and no counter in the database. A pool
+//! belongs to one workspace; for all others there is none of that number.
 
 use crate::graph::Need;
-use crate::ids::{NodeKey, PoolId};
+use crate::ids::{NodeKey, PoolId, WorkspaceId};
 use std::collections::BTreeMap;
 
 /// All pools and who holds slots of them.
 #[derive(Debug, Default)]
 pub(crate) struct Pools {
-    pools: BTreeMap<PoolId, Pool>,
+    pools: BTreeMap<(WorkspaceId, PoolId), Pool>,
 }
 
 #[derive(Debug, Default)]
@@ -36,20 +37,21 @@ impl Pool {
 
 impl Pools {
     /// Declares a pool or changes its size. Who holds a slot keeps it.
-    pub(crate) fn define(&mut self, pool: PoolId, slots: Option<u32>) {
-        self.pools.entry(pool).or_default().slots = slots;
-        self.forget_empty(pool);
+    pub(crate) fn define(&mut self, of: WorkspaceId, pool: PoolId, slots: Option<u32>) {
+        self.pools.entry((of, pool)).or_default().slots = slots;
+        self.forget_unused((of, pool));
     }
 
     /// Whether there are slots for `need` now.
-    pub(crate) fn fits(&self, need: Option<Need>) -> bool {
-        need.is_none_or(|need| self.pools.get(&need.pool).is_none_or(|pool| pool.fits(need)))
+    pub(crate) fn fits(&self, of: WorkspaceId, need: Option<Need>) -> bool {
+        let Some(need) = need else { return true };
+        self.pools.get(&(of, need.pool)).is_none_or(|pool| pool.fits(need))
     }
 
     /// Gives `node` its slots. It may not hold any.
-    pub(crate) fn take(&mut self, node: NodeKey, need: Option<Need>) {
+    pub(crate) fn take(&mut self, of: WorkspaceId, node: NodeKey, need: Option<Need>) {
         let Some(need) = need else { return };
-        let pool = self.pools.entry(need.pool).or_default();
+        let pool = self.pools.entry((of, need.pool)).or_default();
         let taken = pool.taken_by(need);
         let before = pool.holders.insert(node, taken);
         assert!(before.is_none(), "a node takes its slots once");
@@ -57,15 +59,15 @@ impl Pools {
     }
 
     /// Takes back what `node` holds, if it holds something.
-    pub(crate) fn release(&mut self, node: NodeKey, need: Option<Need>) {
+    pub(crate) fn release(&mut self, of: WorkspaceId, node: NodeKey, need: Option<Need>) {
         let Some(need) = need else { return };
-        let Some(pool) = self.pools.get_mut(&need.pool) else { return };
+        let Some(pool) = self.pools.get_mut(&(of, need.pool)) else { return };
         let released = pool.holders.remove(&node).unwrap_or(0);
         pool.held -= released;
-        self.forget_empty(need.pool);
+        self.forget_unused((of, need.pool));
     }
 
-    fn forget_empty(&mut self, pool: PoolId) {
+    fn forget_unused(&mut self, pool: (WorkspaceId, PoolId)) {
         let is_unused = |pool: &Pool| pool.slots.is_none() && pool.holders.is_empty();
         if self.pools.get(&pool).is_some_and(is_unused) {
             self.pools.remove(&pool);
@@ -74,7 +76,7 @@ impl Pools {
 
     /// Slots held, slots there are, by pool. For checks and for those who watch.
     pub(crate) fn usage(&self) -> impl Iterator<Item = (PoolId, u32, Option<u32>)> {
-        self.pools.iter().map(|(id, pool)| (*id, pool.holders.values().sum(), pool.slots))
+        self.pools.iter().map(|((_, id), pool)| (*id, pool.holders.values().sum(), pool.slots))
     }
 }
 
@@ -82,6 +84,9 @@ impl Pools {
 mod tests {
     use super::*;
     use crate::ids::RunKey;
+
+    const HERE: WorkspaceId = WorkspaceId(1);
+    const THERE: WorkspaceId = WorkspaceId(2);
 
     fn node(node: u32) -> NodeKey {
         NodeKey { run: RunKey(1), node }
@@ -94,44 +99,47 @@ mod tests {
     #[test]
     fn slots_come_back_when_they_are_released_and_not_twice() {
         let mut pools = Pools::default();
-        pools.define(PoolId(1), Some(3));
-        pools.take(node(1), need(2));
-        assert!(pools.fits(need(1)) && !pools.fits(need(2)));
-        pools.release(node(1), need(2));
-        pools.release(node(1), need(2));
-        assert!(pools.fits(need(3)));
+        pools.define(HERE, PoolId(1), Some(3));
+        pools.take(HERE, node(1), need(2));
+        assert!(pools.fits(HERE, need(1)) && !pools.fits(HERE, need(2)));
+        pools.release(HERE, node(1), need(2));
+        pools.release(HERE, node(1), need(2));
+        assert!(pools.fits(HERE, need(3)));
     }
 
     #[test]
     fn who_asks_for_more_than_there_are_takes_all() {
         let mut pools = Pools::default();
-        pools.define(PoolId(1), Some(2));
-        assert!(pools.fits(need(5)));
-        pools.take(node(1), need(5));
-        assert!(!pools.fits(need(1)));
+        pools.define(HERE, PoolId(1), Some(2));
+        assert!(pools.fits(HERE, need(5)));
+        pools.take(HERE, node(1), need(5));
+        assert!(!pools.fits(HERE, need(1)));
     }
 
     #[test]
     fn a_smaller_pool_waits_until_enough_is_free() {
         let mut pools = Pools::default();
-        pools.define(PoolId(1), Some(3));
-        pools.take(node(1), need(1));
-        pools.take(node(2), need(1));
-        pools.define(PoolId(1), Some(1));
-        pools.release(node(1), need(1));
-        assert!(!pools.fits(need(1)));
-        pools.release(node(2), need(1));
-        assert!(pools.fits(need(1)));
-        pools.define(PoolId(1), Some(0));
-        assert!(!pools.fits(need(1)), "a pool of no slots is closed");
+        pools.define(HERE, PoolId(1), Some(3));
+        pools.take(HERE, node(1), need(1));
+        pools.take(HERE, node(2), need(1));
+        pools.define(HERE, PoolId(1), Some(1));
+        pools.release(HERE, node(1), need(1));
+        assert!(!pools.fits(HERE, need(1)));
+        pools.release(HERE, node(2), need(1));
+        assert!(pools.fits(HERE, need(1)));
+        pools.define(HERE, PoolId(1), Some(0));
+        assert!(!pools.fits(HERE, need(1)), "a pool of no slots is closed");
     }
 
     #[test]
     fn nobody_waits_for_a_pool_that_is_not_declared() {
         let mut pools = Pools::default();
-        pools.take(node(1), need(9));
-        assert!(pools.fits(need(9)));
-        pools.release(node(1), need(9));
+        pools.take(HERE, node(1), need(9));
+        assert!(pools.fits(HERE, need(9)));
+        pools.release(HERE, node(1), need(9));
         assert_eq!(pools.usage().count(), 0);
+        pools.define(HERE, PoolId(1), Some(1));
+        pools.take(HERE, node(1), need(1));
+        assert!(!pools.fits(HERE, need(1)) && pools.fits(THERE, need(1)));
     }
 }

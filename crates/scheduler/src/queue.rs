@@ -78,12 +78,12 @@ struct Lane {
 
 impl Lane {
     /// The first node that could start now.
-    fn head(&self, pools: &Pools) -> Option<(Micros, NodeKey, Option<Need>)> {
+    fn head(&self, of: WorkspaceId, pools: &Pools) -> Option<(Micros, NodeKey, Option<Need>)> {
         if self.running >= self.share.running_max {
             return None;
         }
         let heads = self.lines.values().filter_map(|line| line.first_key_value());
-        let open = heads.filter(|(_, need)| pools.fits(**need));
+        let open = heads.filter(|(_, need)| pools.fits(of, **need));
         open.min_by_key(|(place, _)| **place).map(|((rank, node), need)| (*rank, *node, *need))
     }
 }
@@ -113,13 +113,14 @@ impl Queue {
     pub(crate) fn pop(&mut self, pools: &mut Pools) -> Option<Entry> {
         let (had, workspace) = *self.turns.first()?;
         let lane = self.lanes.get_mut(&workspace).expect("a listed lane exists");
-        let (rank, node, need) = lane.head(pools).expect("a listed lane has a node that can start");
+        let (rank, node, need) =
+            lane.head(workspace, pools).expect("a listed lane has a node that can start");
         self.turns.remove(&(had, workspace));
         lane.is_listed = false;
         lane.had += SHARE / u64::from(lane.share.weight.clamp(1, WEIGHT_MAX));
         lane.running += 1;
         self.turn = had;
-        pools.take(node, need);
+        pools.take(workspace, node, need);
         let entry = Entry { workspace, node, need, rank };
         self.take_out(entry);
         self.refresh(workspace, pools);
@@ -128,14 +129,14 @@ impl Queue {
 
     /// Counts a node that was started earlier, when the state is built again.
     pub(crate) fn adopt(&mut self, entry: Entry, pools: &mut Pools) {
-        pools.take(entry.node, entry.need);
+        pools.take(entry.workspace, entry.node, entry.need);
         self.lanes.entry(entry.workspace).or_default().running += 1;
         self.refresh(entry.workspace, pools);
     }
 
     /// A node that was started has ended: its slots are free again.
     pub(crate) fn release(&mut self, entry: Entry, pools: &mut Pools) {
-        pools.release(entry.node, entry.need);
+        pools.release(entry.workspace, entry.node, entry.need);
         let lane = self.lanes.entry(entry.workspace).or_default();
         assert!(lane.running > 0, "only what runs can end");
         lane.running -= 1;
@@ -145,7 +146,7 @@ impl Queue {
     /// Looks again whether a workspace has something that can start.
     pub(crate) fn refresh(&mut self, workspace: WorkspaceId, pools: &Pools) {
         let Some(lane) = self.lanes.get_mut(&workspace) else { return };
-        let can_start = lane.head(pools).is_some();
+        let can_start = lane.head(workspace, pools).is_some();
         if can_start && !lane.is_listed {
             lane.had = lane.had.max(self.turn);
             self.turns.insert((lane.had, workspace));
@@ -234,7 +235,7 @@ mod tests {
     #[test]
     fn a_full_pool_or_workspace_holds_up_only_its_own() {
         let (mut queue, mut pools) = (Queue::default(), Pools::default());
-        pools.define(PoolId(7), Some(1));
+        pools.define(WorkspaceId(1), PoolId(7), Some(1));
         queue.define(WorkspaceId(2), Share { running_max: 1, ..Share::default() }, &pools);
         let first = entry(1, 1, 0, Some(7));
         for entry in [first, entry(1, 2, 1, Some(7)), entry(1, 3, 2, None)] {
@@ -254,7 +255,10 @@ mod tests {
     proptest! {
         #[test]
         fn everything_starts_and_no_limit_is_passed(
-            nodes in prop::collection::vec((0..3_u64, -5..5_i32, prop::option::of(0..2_u64)), 1..80),
+            nodes in prop::collection::vec(
+                (0..3_u64, -5..5_i32, prop::option::of(0..2_u64)),
+                1..80,
+            ),
             slots in 1..3_u32,
             running_max in 1..4_u32,
             ends in prop::collection::vec(any::<prop::sample::Index>(), 400),
@@ -263,13 +267,12 @@ mod tests {
             for workspace in 0..3 {
                 let share = Share { weight: 1, running_max };
                 queue.define(WorkspaceId(workspace), share, &pools);
-                // Pools belong to one workspace.
-                pools.define(PoolId(workspace * 10), Some(slots));
-                pools.define(PoolId(workspace * 10 + 1), Some(slots));
+                for pool in 0..2 {
+                    pools.define(WorkspaceId(workspace), PoolId(pool), Some(slots));
+                }
             }
             for (index, (workspace, priority, pool)) in (0..).zip(&nodes) {
-                let pool = pool.map(|pool| workspace * 10 + pool);
-                queue.push(entry(*workspace, index, rank(0, *priority), pool), &pools);
+                queue.push(entry(*workspace, index, rank(0, *priority), *pool), &pools);
             }
             let mut running: Vec<Entry> = Vec::new();
             let mut ended = 0;

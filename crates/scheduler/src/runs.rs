@@ -99,7 +99,7 @@ impl State {
     fn enqueue(&mut self, row: RunRow, step: &mut Step) {
         let line = self.pipelines.entry(row.pipeline).or_default();
         line.queued.insert((rank(row.created_us, row.priority), row.key));
-        step.to_admit.insert(row.pipeline);
+        self.to_admit.insert(row.pipeline);
         step.push(Command::CreateRun(Box::new(row.clone())));
         self.set_run_timers(&row);
         self.queued.insert(row.key, row);
@@ -146,10 +146,10 @@ impl State {
         set_status(&mut run.row, RunStatus::Ended { end }, step);
         step.push(Command::AnnounceEnd(key, end));
         self.forget_run_timers(key);
-        self.leave_backfill(&run.row, step);
+        self.leave_backfill(&run.row);
         let Some(line) = self.pipelines.get_mut(&run.row.pipeline) else { return };
         line.running.remove(&key);
-        step.to_admit.insert(run.row.pipeline);
+        self.to_admit.insert(run.row.pipeline);
         let signal = line.pipeline.as_ref().and_then(|pipeline| pipeline.signal);
         if let (Some(signal), RunEnd::Succeeded) = (signal, end) {
             self.signal_success(signal, step);
@@ -184,7 +184,7 @@ impl State {
                 line.queued.remove(&place);
             }
             self.forget_run_timers(key);
-            self.leave_backfill(&row, step);
+            self.leave_backfill(&row);
             set_status(&mut row, RunStatus::Ended { end }, step);
             step.push(Command::AnnounceEnd(key, end));
             return;
@@ -248,7 +248,7 @@ impl State {
         let line = self.pipelines.entry(row.pipeline).or_default();
         let limits = line.limits();
         if line.running.len() >= limits.running_max {
-            step.to_admit.insert(row.pipeline);
+            self.to_admit.insert(row.pipeline);
             let fact = format!("run `{key}` cannot go on while another run of its pipeline does");
             return Err(Problem::new(&codes::RUN_LOCKED, fact)
                 .arg("run", key)

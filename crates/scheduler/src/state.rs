@@ -4,7 +4,8 @@ use crate::backfill::{Backfill, Filling};
 use crate::definitions::{Pipeline, Schedule, Trigger};
 use crate::events::{Definition, Event};
 use crate::ids::{
-    BackfillId, NodeKey, PipelineId, PoolId, RunKey, ScheduleId, SignalId, TriggerId, WorkspaceId,
+    BackfillId, NodeIndex, NodeKey, PipelineId, PoolId, RunKey, ScheduleId, SignalId, TriggerId,
+    WorkspaceId,
 };
 use crate::pools::Pools;
 use crate::queue::{Queue, Share, rank};
@@ -41,6 +42,12 @@ pub struct State {
     pub(crate) pools: Pools,
     pub(crate) timers: Timers,
     pub(crate) workers: Workers,
+    /// Pipelines that may have room for another run.
+    pub(crate) to_admit: BTreeSet<PipelineId>,
+    /// Back-fills that may start another run.
+    pub(crate) to_feed: BTreeSet<BackfillId>,
+    /// Runs that were loaded, with the nodes of which more follows than their rows say.
+    loaded: Vec<(RunKey, Vec<NodeIndex>)>,
 }
 
 /// A pipeline and its runs.
@@ -86,17 +93,9 @@ pub struct Rows {
 pub(crate) struct Step {
     pub(crate) now_us: Micros,
     pub(crate) commands: Vec<Command>,
-    /// Pipelines that may have room for another run.
-    pub(crate) to_admit: BTreeSet<PipelineId>,
-    /// Back-fills that may start another run.
-    pub(crate) to_feed: BTreeSet<BackfillId>,
 }
 
 impl Step {
-    fn at(now_us: Micros) -> Self {
-        Self { now_us, commands: Vec::new(), to_admit: BTreeSet::new(), to_feed: BTreeSet::new() }
-    }
-
     pub(crate) fn push(&mut self, command: Command) {
         self.commands.push(command);
     }
@@ -107,7 +106,6 @@ impl State {
     /// clock (µs since the epoch).
     pub fn load(rows: Rows, now_us: Micros) -> Self {
         let mut state = Self::default();
-        let mut step = Step::at(now_us);
         let workspaces = rows.workspaces.into_iter().map(|(id, s)| Definition::Workspace(id, s));
         let pools =
             rows.pools.into_iter().map(|(of, id, slots)| Definition::Pool(of, id, Some(slots)));
@@ -115,12 +113,13 @@ impl State {
         let schedules = rows.schedules.into_iter().map(Definition::Schedule);
         let triggers = rows.triggers.into_iter().map(Definition::Trigger);
         let definitions = workspaces.chain(pools).chain(pipelines).chain(schedules).chain(triggers);
-        definitions.for_each(|definition| state.define(definition, &mut step));
+        definitions.for_each(|definition| state.define(definition));
         let mut nodes: BTreeMap<RunKey, Vec<NodeRow>> = BTreeMap::new();
         for row in rows.nodes {
             nodes.entry(row.key.run).or_default().push(row);
         }
         for backfill in rows.backfills {
+            state.to_feed.insert(backfill.id);
             state.backfills.insert(backfill.id, Filling::new(backfill));
         }
         for row in rows.runs {
@@ -151,9 +150,9 @@ impl State {
         if let RunStatus::Stopping { end } = row.status {
             nodes.stop(end);
         }
-        nodes.settle(now_us);
-        self.set_run_timers(&row);
         let key = row.key;
+        self.loaded.push((key, nodes.settle(now_us)));
+        self.set_run_timers(&row);
         let indexes = nodes.indexes();
         self.runs.insert(key, Run { row, nodes });
         for node in indexes.map(|node| NodeKey { run: key, node }) {
@@ -171,7 +170,7 @@ impl State {
     /// The commands are applied as [`Command`] says; if that fails, this state is to be loaded
     /// again. An event that asks for something impossible gives a problem and changes nothing.
     pub fn handle(&mut self, now_us: Micros, event: Event) -> Result<Vec<Command>> {
-        let mut step = Step::at(now_us);
+        let mut step = Step { now_us, commands: Vec::new() };
         match event {
             Event::Tick => self.tick(&mut step),
             Event::Poll(poll) => self.poll(&poll, &mut step),
@@ -183,12 +182,12 @@ impl State {
             Event::Signal { signal, serial } => self.note_signal(signal, serial, &mut step),
             Event::Backfill(backfill) => self.start_backfill(backfill, &mut step)?,
             Event::CancelBackfill(id) => self.cancel_backfill(id, &mut step)?,
-            Event::Define(definition) => self.define(definition, &mut step),
+            Event::Define(definition) => self.define(definition),
         }
         loop {
-            if let Some(backfill) = step.to_feed.pop_first() {
+            if let Some(backfill) = self.to_feed.pop_first() {
                 self.feed_backfill(backfill, &mut step);
-            } else if let Some(pipeline) = step.to_admit.pop_first() {
+            } else if let Some(pipeline) = self.to_admit.pop_first() {
                 self.admit(pipeline, &mut step);
             } else {
                 break;
@@ -215,6 +214,9 @@ impl State {
     }
 
     fn tick(&mut self, step: &mut Step) {
+        for (run, changed) in std::mem::take(&mut self.loaded) {
+            self.write_settled(run, &changed, step);
+        }
         for _ in 0..TIMERS_PER_TICK {
             let Some(timer) = self.timers.pop_due(step.now_us) else { return };
             match timer {
@@ -229,22 +231,22 @@ impl State {
         }
     }
 
-    fn define(&mut self, definition: Definition, step: &mut Step) {
+    fn define(&mut self, definition: Definition) {
         match definition {
             Definition::Workspace(id, share) => self.queue.define(id, share, &self.pools),
             Definition::Pool(workspace, id, slots) => {
-                self.pools.define(id, slots);
+                self.pools.define(workspace, id, slots);
                 self.queue.refresh(workspace, &self.pools);
             }
             Definition::Pipeline(pipeline) => {
-                step.to_admit.insert(pipeline.id);
+                self.to_admit.insert(pipeline.id);
                 let line = self.pipelines.entry(pipeline.id).or_default();
                 line.pipeline = Some(pipeline);
             }
             Definition::NoPipeline(id) => {
                 if let Some(line) = self.pipelines.get_mut(&id) {
                     line.pipeline = None;
-                    step.to_admit.insert(id);
+                    self.to_admit.insert(id);
                 }
             }
             Definition::Schedule(schedule) => self.define_schedule(schedule),

@@ -202,6 +202,69 @@ fn what_takes_too_long_is_stopped_before_it_is_tried_again() {
 }
 
 #[test]
+fn among_a_hundred_thousand_waiting_nodes_only_children_are_written() {
+    // Two begin, two wait for the first, a hundred thousand for the second.
+    let mut nodes = vec![Node::default(), Node::default()];
+    let after = |parent| Node { parents: vec![parent], ..Node::default() };
+    nodes.extend([after(0), after(0)]);
+    nodes.extend((0..100_000).map(|_| after(1)));
+    let mut scene = Scene::new(nodes, RunLimits::default());
+    let run = scene.start(1);
+    assert_eq!(scene.nodes.len(), 2, "who waits has no row");
+    scene.poll();
+    scene.succeed((NodeKey { run, node: 0 }, 1));
+    let written = scene.said.iter().filter(|command| !command.is_message()).count();
+    // The end of the first, and for both children that they are ready and that they are leased.
+    assert_eq!(written, 5, "{:?}", scene.said);
+}
+
+#[test]
+fn who_did_not_hear_that_it_should_stop_is_told_again() {
+    let mut scene = Scene::new(vec![Node::default()], RunLimits::default());
+    let run = scene.start(1);
+    let (node, epoch) = scene.poll()[0];
+    scene.tell(Event::Cancel(run));
+    let stop = Command::Tell { worker: WorkerId(1), message: Message::Stop { node, epoch } };
+    assert!(scene.said.contains(&stop));
+    scene.poll();
+    assert_eq!(scene.said, [stop], "told again, and the lease is not renewed");
+    // Whoever does not stop loses its lease in the end.
+    scene.wait(16);
+    assert_eq!(scene.ended(run), Some(RunEnd::Cancelled));
+}
+
+#[test]
+fn a_new_leader_gives_workers_time_to_be_heard() {
+    let mut scene = Scene::new(vec![Node::default()], RunLimits::default());
+    let run = scene.start(1);
+    let lease = scene.poll()[0];
+    scene.now_us += 60 * SECOND_US;
+    let rows = Rows {
+        pipelines: scene
+            .state
+            .pipelines
+            .values()
+            .filter_map(|line| line.pipeline.clone())
+            .collect(),
+        runs: scene.runs.values().cloned().collect(),
+        nodes: scene.nodes.values().cloned().collect(),
+        ..Rows::default()
+    };
+    let without_ends = Rows { nodes: Vec::new(), ..rows.clone() };
+    scene.state = State::load(rows, scene.now_us);
+    scene.wait(10);
+    assert!(scene.said.is_empty(), "nobody could have renewed the lease: {:?}", scene.said);
+    scene.poll();
+    assert!(scene.said.contains(&Command::Renew { node: lease.0, epoch: lease.1 }));
+    scene.succeed(lease);
+    assert_eq!(scene.ended(run), Some(RunEnd::Succeeded));
+    // A run whose rows were taken away does not wait for ever.
+    scene.state = State::load(without_ends, scene.now_us);
+    scene.wait(0);
+    assert!(matches!(scene.nodes[&lease.0].state, NodeState::Ready { .. }), "{:?}", scene.said);
+}
+
+#[test]
 fn a_wait_holds_no_slot_and_ends_with_an_answer_or_without() {
     let wait = Node { kind: NodeKind::Wait, timeout_us: 60 * SECOND_US, ..Node::default() };
     let limits = RunLimits { running_max: 2, ..RunLimits::default() };
@@ -267,6 +330,10 @@ fn a_run_goes_on_where_it_failed() {
     // What cleans up does so again.
     scene.succeed((key(3), 2));
     assert_eq!(scene.ended(run), Some(RunEnd::Succeeded));
+    let succeeded = NodeState::Ended { end: NodeEnd::Succeeded };
+    let ends: Vec<_> =
+        scene.nodes.values().map(|row| (row.epoch, row.state == succeeded)).collect();
+    assert_eq!(ends, [(1, true), (2, true), (1, true), (2, true)]);
     let run = scene.runs[&run].clone();
     let problem = scene.state.handle(0, Event::Resume { run, nodes: rows }).unwrap_err();
     assert!(problem.is(&codes::RUN_REFUSED), "{problem}");
@@ -430,6 +497,9 @@ fn a_back_fill_keeps_to_its_number_and_behind_live_runs() {
     let cancelled = RunStatus::Ended { end: RunEnd::Cancelled };
     assert_eq!(ends.filter(|run| run.status == cancelled).count(), 2);
     let status = BackfillStatus::Cancelled;
-    let done = |command: &Command| matches!(command, Command::SetBackfill { status: now, .. } if *now == status);
+    let done = |command: &Command| match command {
+        Command::SetBackfill { status: now, .. } => *now == status,
+        _ => false,
+    };
     assert!(scene.said.iter().any(done), "{:?}", scene.said);
 }

@@ -2,7 +2,7 @@
 
 use crate::events::{AttemptEnd, Poll, Report};
 use crate::graph::NodeKind;
-use crate::ids::{NodeIndex, NodeKey, WorkerId};
+use crate::ids::{NodeIndex, NodeKey, RunKey, WorkerId};
 use crate::queue::{Entry, rank};
 use crate::retry::{Failure, LOSSES_MAX};
 use crate::rows::{Command, Message};
@@ -285,6 +285,17 @@ impl State {
             self.write_changed(NodeKey { run: key.run, node }, lapsed, step);
         }
         self.finish_if_done(key.run, step);
+    }
+
+    /// Writes what follows from the rows of a run that was loaded. That is nothing, as all writes
+    /// of an event are one transaction, unless somebody changed rows by hand.
+    pub(crate) fn write_settled(&mut self, run: RunKey, changed: &[NodeIndex], step: &mut Step) {
+        for node in changed {
+            if let Some(run) = self.runs.get(&run) {
+                step.push(Command::set_node(run.nodes.row(*node)));
+            }
+        }
+        self.finish_if_done(run, step);
     }
 
     /// Takes note of a node's new state and writes it.

@@ -4,10 +4,12 @@ use crate::identity::master_key::MasterKey;
 use crate::identity::password::Passwords;
 use crate::identity::throttle::Throttle;
 use crate::identity::token::AccessTokens;
+use crate::runs::{Live, Runner};
 use model::{Result, Secret};
 use std::sync::Arc;
 use stdx::clock::Clock;
 use store::Store;
+use tokio::sync::Notify;
 
 /// How a server is set up.
 pub struct Settings {
@@ -19,6 +21,10 @@ pub struct Settings {
     pub master_key: MasterKey,
     /// Opens the first session of a server that one person has for themself.
     pub link_token: Option<Secret>,
+    /// Does the runs.
+    pub runner: Arc<dyn Runner>,
+    /// Runs at work at the same time.
+    pub runs_at_once: usize,
 }
 
 /// What every handler works with. Cheap to clone.
@@ -32,6 +38,11 @@ pub struct App {
     pub(crate) hosts: Arc<[String]>,
     pub(crate) behind_proxy: bool,
     pub(crate) link_token: Option<Secret>,
+    pub(crate) runner: Arc<dyn Runner>,
+    pub(crate) runs_at_once: usize,
+    pub(crate) live: Arc<Live>,
+    /// Told when there may be a run to give out.
+    pub(crate) wake: Arc<Notify>,
 }
 
 impl App {
@@ -47,6 +58,10 @@ impl App {
             hosts: settings.hosts.into(),
             behind_proxy: settings.behind_proxy,
             link_token: settings.link_token,
+            runner: settings.runner,
+            runs_at_once: settings.runs_at_once.max(1),
+            live: Arc::default(),
+            wake: Arc::default(),
         })
     }
 

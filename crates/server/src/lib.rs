@@ -1,4 +1,4 @@
-//! The HTTP server: sign-in, roles, people, workspaces.
+//! The HTTP server: sign-in, roles, people, workspaces, runs.
 //!
 //! A request passes [`protect`](protect::protect), then the route's guard (who asks?), then the
 //! handler. What a handler can reach is what its guard gives it: a handler of a workspace has no
@@ -14,6 +14,7 @@ mod output;
 mod protect;
 mod refusal;
 mod route;
+mod runs;
 mod tls;
 
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub use identity::master_key::MasterKey;
 pub use identity::people::{self, Entry, entry};
 pub use listen::{Port, serve};
 pub use route::{Route, Rule};
+pub use runs::{Line, LogLevel, PipelineInfo, Report, RunOrder, Runner, RunnerNews, dispatch};
 pub use tls::read as read_tls;
 
 use axum::Router;

@@ -49,6 +49,19 @@ impl<T: Serialize + ToSchema + Send + 'static> Output for Created<T> {
     }
 }
 
+/// JSON of something that goes on, with 202.
+pub(crate) struct Accepted<T>(pub(crate) T);
+
+impl<T: Serialize + ToSchema + Send + 'static> Output for Accepted<T> {
+    fn describe(description: &mut Description) {
+        describe_json::<T>(description, StatusCode::ACCEPTED, "What has been taken on, durably.");
+    }
+
+    fn respond(self) -> Response {
+        (StatusCode::ACCEPTED, Json(self.0)).into_response()
+    }
+}
+
 /// An answer that sets a cookie.
 pub(crate) struct WithCookie<O> {
     pub(crate) cookie: HeaderValue,

@@ -4,6 +4,7 @@ use api::problem::ProblemBody;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use model::problem::StoredProblem;
 use model::{Code, Fault, Problem, codes};
 use std::collections::BTreeMap;
 
@@ -57,22 +58,30 @@ fn status_of_fault(fault: Fault) -> StatusCode {
 
 /// The form that travels. What went wrong inside of us stays in the log.
 pub(crate) fn body(problem: &Problem) -> ProblemBody {
-    let code = problem.code();
-    let inside = code.fault == Fault::Us;
-    let stored = problem.to_stored();
+    let status = status(problem.code()).as_u16();
+    ProblemBody { status, ..stored_body(&problem.to_stored()) }
+}
+
+/// The form of a problem that was stored with a run.
+pub(crate) fn stored_body(stored: &StoredProblem) -> ProblemBody {
+    let inside = stored.fault == Fault::Us;
     let context = serde_json::to_value(&stored.context).ok();
     let context = context.as_ref().and_then(serde_json::Value::as_object);
     let text = |value: &serde_json::Value| match value {
         serde_json::Value::String(text) => text.clone(),
         other => other.to_string(),
     };
+    let title = match inside {
+        true => "something went wrong inside".to_owned(),
+        false => stored.message.clone(),
+    };
     ProblemBody {
-        status: status(code).as_u16(),
-        code: stored.code,
-        title: if inside { "something went wrong inside".to_owned() } else { stored.message },
-        detail: stored.detail.filter(|_| !inside),
-        hint: stored.hint,
-        arguments: if inside { BTreeMap::new() } else { stored.arguments },
+        status: status_of_fault(stored.fault).as_u16(),
+        code: stored.code.clone(),
+        title,
+        detail: stored.detail.clone().filter(|_| !inside),
+        hint: stored.hint.clone(),
+        arguments: if inside { BTreeMap::new() } else { stored.arguments.clone() },
         retry: stored.retry,
         context: context
             .map(|context| context.iter().map(|(key, value)| (key.clone(), text(value))).collect())

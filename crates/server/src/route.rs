@@ -85,7 +85,7 @@ pub struct Route {
     /// Who may call it.
     pub rule: Rule,
     operation: Operation,
-    schemas: Vec<Schema>,
+    pub(crate) schemas: Vec<Schema>,
     handler: MethodRouter<App>,
 }
 

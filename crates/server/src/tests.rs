@@ -2,6 +2,8 @@
 
 mod people;
 mod protection;
+mod puppet;
+mod runs;
 mod sign_in;
 mod support;
 mod walk;

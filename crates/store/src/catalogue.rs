@@ -190,19 +190,16 @@ async fn put_lineage(
     sorted.sort();
     // Two nodes can say the same; the first is enough.
     sorted.dedup_by(|next, last| ends(next) == ends(last));
-    for edge in sorted {
-        let row = edge::Model {
-            workspace_id: workspace.clone(),
-            pipeline: pipeline.to_string(),
-            source_table: edge.source_table,
-            source_column: edge.source_column,
-            target_table: edge.target_table,
-            target_column: edge.target_column,
-            node: edge.node,
-        };
-        rows::insert(tx, row).await?;
-    }
-    Ok(())
+    let row = |edge: LineageEdge| edge::Model {
+        workspace_id: workspace.clone(),
+        pipeline: pipeline.to_string(),
+        source_table: edge.source_table,
+        source_column: edge.source_column,
+        target_table: edge.target_table,
+        target_column: edge.target_column,
+        node: edge.node,
+    };
+    rows::insert_all(tx, sorted.into_iter().map(row).collect()).await
 }
 
 fn ends(edge: &LineageEdge) -> [&str; 4] {

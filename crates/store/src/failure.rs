@@ -79,6 +79,8 @@ enum Trouble {
     LineCut,
     /// No connection can be had.
     Away,
+    /// A statement took longer than it may.
+    TooSlow,
     Refused,
     Full,
     Disk,
@@ -115,6 +117,7 @@ impl Trouble {
             "40001" | "40P01" | "55P03" => Self::RaceLost,
             // The server is going down or coming up.
             "57P01" | "57P02" | "57P03" => Self::LineCut,
+            "57014" => Self::TooSlow,
             "53100" => Self::Full,
             "53300" => Self::Away,
             "42501" => Self::Denied,
@@ -154,7 +157,7 @@ impl Trouble {
 
     fn words(self) -> (&'static Code, &'static str, &'static str) {
         match self {
-            Self::RaceLost => (
+            Self::RaceLost | Self::TooSlow => (
                 &codes::STORE_FAILED,
                 "the metadata database is too busy",
                 "try again; if it stays so, look for another process that holds it",

@@ -112,3 +112,49 @@ fn newer(found: usize, known: usize) -> Problem {
     )
     .hint("start the program that was used last, or restore the backup made before it")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address;
+    use crate::testing::Database;
+    use crate::{Address, Store};
+
+    /// The last but one has a table, and then the same once more.
+    const HALF_BROKEN: &[Migration] = &[
+        Migration { name: "identity", tables: identity::TABLES },
+        Migration { name: "broken", tables: &[NOTES, NOTES] },
+    ];
+    const NOTES: Table = Table {
+        name: "notes",
+        columns: &[integer("id")],
+        key: &["id"],
+        unique: &[],
+        indexes: &[],
+        parents: &[],
+    };
+
+    async fn connect(address: &Address) -> DatabaseConnection {
+        match address {
+            Address::Sqlite(path) => {
+                address::create_sqlite_file(path).unwrap();
+                address::connect_sqlite_writer(path).await.unwrap()
+            }
+            Address::Postgres(url) => address::connect_postgres(url).await.unwrap(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_migration_that_fails_leaves_nothing_and_an_older_database_is_brought_up_to_date() {
+        for database in [Some(Database::sqlite()), Database::postgres()].into_iter().flatten() {
+            let connections = connect(&database.address).await;
+            assert!(run_next(&connections, HALF_BROKEN).await.unwrap());
+            run_next(&connections, HALF_BROKEN).await.unwrap_err();
+            connections.execute_unprepared("SELECT id FROM notes").await.unwrap_err();
+            connections.execute_unprepared("SELECT id FROM definitions").await.unwrap_err();
+            drop(connections);
+            let store = Store::open(&database.address).await.unwrap();
+            store.read().execute_unprepared("SELECT id FROM definitions").await.unwrap();
+        }
+    }
+}

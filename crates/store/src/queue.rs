@@ -257,8 +257,9 @@ async fn report(
     let filter = check_result::Column::RunId.eq(run.id.clone());
     check_result::Entity::delete_many().filter(filter).exec(tx).await?;
     let count = |rows: u64| i64::try_from(rows).unwrap_or(i64::MAX);
+    let (mut node_rows, mut check_rows) = (Vec::with_capacity(nodes.len()), Vec::new());
     for (node, report) in nodes {
-        let row = node_run::Model {
+        node_rows.push(node_run::Model {
             run_id: run.id.clone(),
             node: node.to_string(),
             workspace_id: run.workspace_id.clone(),
@@ -267,21 +268,19 @@ async fn report(
             rows_rejected: count(report.rejects),
             elapsed_ms: count(report.elapsed_ms),
             report: Stored(report.clone()),
+        });
+        let check = |(check, offending): (&String, &u64)| check_result::Model {
+            run_id: run.id.clone(),
+            node: node.to_string(),
+            check_name: check.clone(),
+            workspace_id: run.workspace_id.clone(),
+            offending: count(*offending),
+            at_us: now_us,
         };
-        rows::insert(tx, row).await?;
-        for (check, offending) in &report.findings {
-            let row = check_result::Model {
-                run_id: run.id.clone(),
-                node: node.to_string(),
-                check_name: check.clone(),
-                workspace_id: run.workspace_id.clone(),
-                offending: count(*offending),
-                at_us: now_us,
-            };
-            rows::insert(tx, row).await?;
-        }
+        check_rows.extend(report.findings.iter().map(check));
     }
-    Ok(())
+    rows::insert_all(tx, node_rows).await?;
+    rows::insert_all(tx, check_rows).await
 }
 
 async fn reclaim(tx: &Tx, now_us: i64) -> Attempt<Vec<Run>> {

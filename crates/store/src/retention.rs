@@ -7,10 +7,11 @@ use crate::entity::{
 };
 use crate::failure::Attempt;
 use crate::store::Store;
-use crate::transactions::Tx;
+use crate::transactions::{Tx, Work};
 use model::Result;
-use sea_orm::QuerySelect;
 use sea_orm::prelude::*;
+use sea_orm::sea_query::ExprTrait;
+use sea_orm::{Condition, QuerySelect, QueryTrait};
 
 const HOUR_US: i64 = 3_600_000_000;
 const DAY_US: i64 = 24 * HOUR_US;
@@ -25,6 +26,9 @@ const RUNS_US: i64 = 90 * DAY_US;
 const AUDIT_US: i64 = 180 * DAY_US;
 /// Sessions and tokens, after their end.
 const TOKENS_US: i64 = DAY_US;
+
+/// Rows that one transaction removes, so that nobody waits long for it.
+const SLICE: u64 = 2_000;
 
 /// How many rows were removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -49,80 +53,107 @@ impl Store {
     /// Removes what is older than it is kept: previews 24 hours, logs 30 days, runs 90 days, audit
     /// entries, sign-ins and notifications 180 days; expired tokens a day after their end.
     pub async fn clean_up(&self, now_us: i64) -> Result<CleanedUp> {
-        // A transaction for each, so that nobody waits long.
+        self.remove(now_us, |tx, now| Box::pin(fires(tx, *now))).await?;
         Ok(CleanedUp {
-            previews: self.write(now_us, |tx, now| Box::pin(previews(tx, *now))).await?,
-            log_lines: self.write(now_us, |tx, now| Box::pin(log_lines(tx, *now))).await?,
-            runs: self.write(now_us, |tx, now| Box::pin(runs(tx, *now))).await?,
-            audit_entries: self.write(now_us, |tx, now| Box::pin(audit_entries(tx, *now))).await?,
-            sign_ins: self.write(now_us, |tx, now| Box::pin(sign_ins(tx, *now))).await?,
-            notifications: self.write(now_us, |tx, now| Box::pin(notifications(tx, *now))).await?,
-            tokens: self.write(now_us, |tx, now| Box::pin(tokens(tx, *now))).await?,
+            previews: self.remove(now_us, |tx, now| Box::pin(previews(tx, *now))).await?,
+            log_lines: self.remove(now_us, |tx, now| Box::pin(log_lines(tx, *now))).await?,
+            runs: self.remove(now_us, |tx, now| Box::pin(runs(tx, *now))).await?,
+            audit_entries: self.remove(now_us, |tx, now| Box::pin(audit_entries(tx, *now))).await?,
+            sign_ins: self.remove(now_us, |tx, now| Box::pin(sign_ins(tx, *now))).await?,
+            notifications: self.remove(now_us, |tx, now| Box::pin(notifications(tx, *now))).await?,
+            tokens: self.remove(now_us, |tx, now| Box::pin(tokens(tx, *now))).await?,
         })
+    }
+
+    /// Repeats `slice`, each time in a transaction of its own, until there is less than a slice.
+    async fn remove(&self, now_us: i64, slice: Work<i64, u64>) -> Result<u64> {
+        let mut removed = 0;
+        loop {
+            let more = self.write(now_us, slice).await?;
+            removed += more;
+            if more < SLICE {
+                return Ok(removed);
+            }
+        }
     }
 }
 
+/// Removes up to [`SLICE`] rows that are `old`; `key` are the columns of the primary key.
+async fn remove_slice<E: EntityTrait>(tx: &Tx, key: &[E::Column], old: Condition) -> Attempt<u64> {
+    let columns = || key.iter().map(|column| Expr::col(*column));
+    let slice = E::find().select_only().columns(key.iter().copied()).filter(old).limit(SLICE);
+    let in_slice = Expr::tuple(columns()).in_subquery(slice.into_query());
+    Ok(E::delete_many().filter(in_slice).exec(tx).await?.rows_affected)
+}
+
 async fn previews(tx: &Tx, now_us: i64) -> Attempt<u64> {
-    let old = preview::Column::CreatedAtUs.lte(now_us - PREVIEWS_US);
-    Ok(preview::Entity::delete_many().filter(old).exec(tx).await?.rows_affected)
+    use preview::Column::{CreatedAtUs, Node, Pipeline, WorkspaceId};
+    let old = CreatedAtUs.lte(now_us - PREVIEWS_US);
+    remove_slice::<preview::Entity>(tx, &[WorkspaceId, Pipeline, Node], all([old])).await
 }
 
 async fn log_lines(tx: &Tx, now_us: i64) -> Attempt<u64> {
-    let old = run_log::Column::AtUs.lte(now_us - LOGS_US);
-    Ok(run_log::Entity::delete_many().filter(old).exec(tx).await?.rows_affected)
+    use run_log::Column::{AtUs, RunId, Seq};
+    remove_slice::<run_log::Entity>(tx, &[RunId, Seq], all([AtUs.lte(now_us - LOGS_US)])).await
+}
+
+async fn fires(tx: &Tx, now_us: i64) -> Attempt<u64> {
+    use fire::Column::{FireAtUs, FiredAtUs, ScheduleId};
+    let old = FiredAtUs.lte(now_us - RUNS_US);
+    remove_slice::<fire::Entity>(tx, &[ScheduleId, FireAtUs], all([old])).await
 }
 
 /// Attempts, nodes, checks and logs go with their runs.
 async fn runs(tx: &Tx, now_us: i64) -> Attempt<u64> {
-    let old = fire::Column::FiredAtUs.lte(now_us - RUNS_US);
-    fire::Entity::delete_many().filter(old).exec(tx).await?;
     let old = run::Column::EndedAtUs.lte(now_us - RUNS_US);
-    Ok(run::Entity::delete_many().filter(old).exec(tx).await?.rows_affected)
+    remove_slice::<run::Entity>(tx, &[run::Column::Id], all([old])).await
 }
 
 /// The last entry of each chain stays: the next one follows from it.
 async fn audit_entries(tx: &Tx, now_us: i64) -> Attempt<u64> {
+    use audit_entry::Column::{AtUs, Chain, Seq};
     let chains: Vec<String> = audit_entry::Entity::find()
         .select_only()
-        .column(audit_entry::Column::Chain)
+        .column(Chain)
         .distinct()
-        .filter(audit_entry::Column::AtUs.lte(now_us - AUDIT_US))
+        .filter(AtUs.lte(now_us - AUDIT_US))
         .into_tuple()
         .all(tx)
         .await?;
     let mut removed = 0;
     for chain in chains {
         let Some(last) = audit::last(tx, &chain).await? else { continue };
-        removed += audit_entry::Entity::delete_many()
-            .filter(audit_entry::Column::Chain.eq(chain))
-            .filter(audit_entry::Column::AtUs.lte(now_us - AUDIT_US))
-            .filter(audit_entry::Column::Seq.lt(last.seq))
-            .exec(tx)
-            .await?
-            .rows_affected;
+        let old = [Chain.eq(chain), AtUs.lte(now_us - AUDIT_US), Seq.lt(last.seq)];
+        removed += remove_slice::<audit_entry::Entity>(tx, &[Chain, Seq], all(old)).await?;
     }
     Ok(removed)
 }
 
 async fn sign_ins(tx: &Tx, now_us: i64) -> Attempt<u64> {
     let old = sign_in::Column::AtUs.lte(now_us - AUDIT_US);
-    Ok(sign_in::Entity::delete_many().filter(old).exec(tx).await?.rows_affected)
+    remove_slice::<sign_in::Entity>(tx, &[sign_in::Column::Id], all([old])).await
 }
 
 async fn notifications(tx: &Tx, now_us: i64) -> Attempt<u64> {
     let old = notification::Column::CreatedAtUs.lte(now_us - AUDIT_US);
-    Ok(notification::Entity::delete_many().filter(old).exec(tx).await?.rows_affected)
+    remove_slice::<notification::Entity>(tx, &[notification::Column::Id], all([old])).await
 }
 
 async fn tokens(tx: &Tx, now_us: i64) -> Attempt<u64> {
     let end = now_us - TOKENS_US;
-    let expired = session::Column::ExpiresAtUs.lte(end);
-    let mut removed = session::Entity::delete_many().filter(expired).exec(tx).await?.rows_affected;
-    let expired = invitation::Column::ExpiresAtUs.lte(end);
-    removed += invitation::Entity::delete_many().filter(expired).exec(tx).await?.rows_affected;
-    let expired = password_reset::Column::ExpiresAtUs.lte(end);
-    removed += password_reset::Entity::delete_many().filter(expired).exec(tx).await?.rows_affected;
-    let expired = set_up_token::Column::ExpiresAtUs.lte(end);
-    removed += set_up_token::Entity::delete_many().filter(expired).exec(tx).await?.rows_affected;
-    Ok(removed)
+    let old = all([session::Column::ExpiresAtUs.lte(end)]);
+    let sessions = remove_slice::<session::Entity>(tx, &[session::Column::Id], old).await?;
+    let old = all([invitation::Column::ExpiresAtUs.lte(end)]);
+    let guests = remove_slice::<invitation::Entity>(tx, &[invitation::Column::Id], old).await?;
+    let old = all([password_reset::Column::ExpiresAtUs.lte(end)]);
+    let key = [password_reset::Column::Id];
+    let resets = remove_slice::<password_reset::Entity>(tx, &key, old).await?;
+    let old = all([set_up_token::Column::ExpiresAtUs.lte(end)]);
+    let set_ups =
+        remove_slice::<set_up_token::Entity>(tx, &[set_up_token::Column::Id], old).await?;
+    Ok(sessions + guests + resets + set_ups)
+}
+
+fn all<const N: usize>(conditions: [Expr; N]) -> Condition {
+    conditions.into_iter().fold(Condition::all(), Condition::add)
 }

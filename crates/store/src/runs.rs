@@ -450,20 +450,17 @@ async fn append_log(
         .one(tx)
         .await?;
     let first = last.map_or(1, |row| row.seq + 1);
-    for (seq, line) in (first..).zip(lines) {
-        let row = log::Model {
-            run_id: run.id.clone(),
-            seq,
-            workspace_id: workspace.clone(),
-            node: line.node.clone(),
-            at_us: line.at_us,
-            level: line.level,
-            message: line.message.clone(),
-            fields: Stored(line.fields.clone()),
-        };
-        rows::insert(tx, row).await?;
-    }
-    Ok(())
+    let row = |(seq, line): (i64, &LogLine)| log::Model {
+        run_id: run.id.clone(),
+        seq,
+        workspace_id: workspace.clone(),
+        node: line.node.clone(),
+        at_us: line.at_us,
+        level: line.level,
+        message: line.message.clone(),
+        fields: Stored(line.fields.clone()),
+    };
+    rows::insert_all(tx, (first..).zip(lines).map(row).collect()).await
 }
 
 async fn read_log(

@@ -1,6 +1,8 @@
 //! Tests of what holds everywhere: opening, durability, races, servers that go away.
 
 mod documents;
+mod history;
 mod identity;
 mod opening;
 mod races;
+mod schedules;

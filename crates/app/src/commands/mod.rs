@@ -16,6 +16,7 @@ pub mod query;
 pub mod recover;
 mod relation;
 pub mod run;
+mod runner;
 pub mod runs;
 pub mod schema;
 pub mod sql;
@@ -80,6 +81,7 @@ async fn dispatch(session: &Session, command: Command) -> Outcome {
         Command::Run(arguments) => run::execute(session, arguments).await,
         Command::Up(arguments) => up::execute(session, arguments).await,
         Command::User(arguments) => user::execute(session, arguments).await,
+        Command::Runner => runner::execute(session).await,
         Command::Check(arguments) => check::execute(session, arguments).await,
         Command::Completions(arguments) => completions::execute(session, arguments).await,
         Command::Docs(arguments) => docs::execute(session, arguments).await,

@@ -186,6 +186,7 @@ fn options(
         repeat: None,
         replace_run: arguments.replace_run,
         without_counts: arguments.without_counts,
+        run: None,
     })
 }
 

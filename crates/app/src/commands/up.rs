@@ -3,6 +3,7 @@
 use super::{Outcome, Session};
 use crate::metadata;
 use crate::output::{Colour, ExitCode};
+use crate::runner::Host;
 use crate::workbench::Workbench;
 use clap::Args;
 use model::{Problem, Result, codes};
@@ -41,6 +42,9 @@ pub struct Arguments {
     /// A proxy in front speaks TLS and says in `X-Forwarded-For` who asks
     #[arg(long)]
     pub behind_proxy: bool,
+    /// Runs at work at the same time
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub runs_at_once: usize,
     /// PEM file with the certificate and its chain
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub tls_certificate: Option<PathBuf>,
@@ -69,6 +73,11 @@ async fn serve(session: &Session, workbench: &Workbench, arguments: Arguments) -
     let scheme = if tls.is_some() { "https" } else { "http" };
     let port = Port::bind(arguments.listen, tls).await?;
     let address = port.address()?;
+    let host = Host {
+        project: workbench.folder.dir.clone(),
+        environment: session.settings.environment.clone(),
+        workspace: workspace.clone(),
+    };
     let app = App::new(
         store,
         clock,
@@ -77,13 +86,17 @@ async fn serve(session: &Session, workbench: &Workbench, arguments: Arguments) -
             behind_proxy: arguments.behind_proxy,
             master_key: metadata::master_key()?,
             link_token: entry.link_token(),
+            runner: Arc::new(host),
+            runs_at_once: arguments.runs_at_once,
         },
     )?;
     // Before anybody can know that the server is there.
     let stopped = stop_signal()?;
     let shown = arguments.hosts.first().cloned().unwrap_or_else(|| address.to_string());
     announce(session, workspace.as_str(), &format!("{scheme}://{shown}"), &entry);
+    let dispatching = tokio::spawn(server::dispatch(app.clone(), stopped.clone()));
     server::serve(app, port, stopped).await;
+    let _ = dispatching.await;
     session.output.line("stopped");
     Ok(())
 }

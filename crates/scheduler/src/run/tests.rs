@@ -150,7 +150,9 @@ fn any_graph() -> impl Strategy<Value = Vec<Node>> {
 proptest! {
     #[test]
     fn every_order_ends_in_the_same_way_and_counters_agree_with_a_new_count(
-        list in any_graph(), ends in prop::collection::vec(prop::sample::select(ENDS.to_vec()), 20), seed: u64,
+        list in any_graph(),
+        ends in prop::collection::vec(prop::sample::select(ENDS.to_vec()), 20),
+        seed: u64,
     ) {
         let graph = Arc::new(Graph::new(list).unwrap());
         let mut random = stdx::hash::Random::new(seed);

@@ -3,8 +3,10 @@
 mod auth;
 mod health;
 mod keys;
+mod live;
 mod members;
 mod pages;
+mod runs;
 mod sessions;
 mod users;
 mod workspaces;
@@ -22,6 +24,7 @@ pub(crate) fn routes() -> Vec<Route> {
         workspaces::routes(),
         members::routes(),
         keys::routes(),
+        runs::routes(),
     ];
     families.into_iter().flatten().collect()
 }

@@ -5,8 +5,8 @@ use crate::identity::people::{NewAccount, shown};
 use crate::input::{Body, InPath, InQuery};
 use crate::output::{Answer, Created};
 use crate::route::Route;
-use api::page::{Page, PageQuery};
-use api::people::{ChangeUser, CreateUser, User, UserPath};
+use api::page::PageQuery;
+use api::people::{ChangeUser, CreateUser, User, UserPage, UserPath};
 use axum::http::Method;
 use model::{Problem, Result, codes};
 use store::UserId;
@@ -19,13 +19,10 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-async fn list(
-    owner: Installation,
-    InQuery(page): InQuery<PageQuery>,
-) -> Result<Answer<Page<User>>> {
+async fn list(owner: Installation, InQuery(page): InQuery<PageQuery>) -> Result<Answer<UserPage>> {
     let users = owner.app.store.users();
     let found = users.list(page.after.as_deref(), page.items_max()).await?;
-    Ok(Answer(Page { items: found.items.iter().map(shown).collect(), next: found.next }))
+    Ok(Answer(UserPage { items: found.items.iter().map(shown).collect(), next: found.next }))
 }
 
 async fn create(owner: Installation, Body(new): Body<CreateUser>) -> Result<Created<User>> {

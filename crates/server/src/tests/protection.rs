@@ -205,3 +205,15 @@ fn the_description_names_every_schema_it_refers_to() {
         .sum();
     assert_eq!(operations, crate::routes().len());
 }
+
+#[test]
+fn two_schemas_never_share_a_name() {
+    let mut seen = std::collections::BTreeMap::new();
+    for route in crate::routes() {
+        for (name, schema) in &route.schemas {
+            let text = serde_json::to_string(schema).unwrap();
+            let first = seen.entry(name.clone()).or_insert_with(|| text.clone());
+            assert_eq!(*first, text, "{name}");
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! A server without a port, and requests to it.
 
+use super::puppet::Puppet;
 use crate::identity::cookie;
 use crate::identity::token::{fingerprint, random};
 use crate::{App, MasterKey, Settings};
@@ -18,6 +19,8 @@ use store::{
 };
 use tempfile::TempDir;
 use testkit::Postgres;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tower::ServiceExt;
 
 pub(super) const NOW: i64 = 1_800_000_000_000_000;
@@ -30,6 +33,7 @@ const SET_UP_TOKEN: &str = "the one-time token";
 /// A server that has just been started, without anybody.
 pub(super) struct Server {
     pub(super) app: App,
+    pub(super) puppet: Puppet,
     pub(super) clock: ManualClock,
     router: Router,
     _folder: TempDir,
@@ -74,15 +78,25 @@ impl Server {
     async fn over(address: Address, folder: TempDir, postgres: Option<Postgres>) -> Self {
         let store = Store::open(&address).await.unwrap();
         let clock = ManualClock::at(NOW);
+        let puppet = Puppet::default();
         let settings = Settings {
             hosts: vec![HOST.to_owned()],
             behind_proxy: false,
             master_key: MasterKey::open(&folder.path().join("master.key")).unwrap(),
             link_token: Some(Secret::new("the token of the link")),
+            runner: Arc::new(puppet.clone()),
+            runs_at_once: 2,
         };
         let app = App::new(store, Arc::new(clock.clone()), settings).unwrap();
         let router = crate::router(app.clone());
-        Self { app, clock, router, _folder: folder, _postgres: postgres }
+        Self { app, puppet, clock, router, _folder: folder, _postgres: postgres }
+    }
+
+    /// Gives runs out until what it gives is dropped.
+    pub(super) fn dispatch(&self) -> AtWork {
+        let (stop, stopped) = watch::channel(false);
+        let work = tokio::spawn(crate::dispatch(self.app.clone(), stopped));
+        AtWork { work, _stop: stop }
     }
 
     pub(super) async fn send(&self, request: Request<Body>) -> Answer {
@@ -168,6 +182,18 @@ impl Server {
         self.app.store.sessions().begin(new, NOW).await.unwrap();
         let value = cookie::set(&token).unwrap();
         value.to_str().unwrap().split(';').next().unwrap().to_owned()
+    }
+}
+
+/// A dispatcher at work.
+pub(super) struct AtWork {
+    work: JoinHandle<()>,
+    _stop: watch::Sender<bool>,
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.work.abort();
     }
 }
 

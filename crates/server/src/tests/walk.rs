@@ -146,6 +146,8 @@ fn filled(route: &Route) -> String {
     route
         .path
         .replace("{workspace}", "shop")
+        .replace("{pipeline}", "quick")
+        .replace("{run}", "01ARZ3NDEKTSV4RRFFQ69G5FAV")
         .replace("{user}", "01ARZ3NDEKTSV4RRFFQ69G5FAV")
         .replace("{key}", "01ARZ3NDEKTSV4RRFFQ69G5FAV")
         .replace("{session}", &"0".repeat(64))

@@ -368,7 +368,7 @@ async fn documents_of_another_workspace_are_not_found() {
             message: String::new(),
             resource: None,
         };
-        home.notifications().send(&[owner.id.clone()], news, NOW).await.unwrap();
+        home.notifications().send(std::slice::from_ref(&owner.id), news, NOW).await.unwrap();
         assert_eq!(stock.notifications().unread(&owner.id).await.unwrap(), 0);
         assert_eq!(stock.notifications().mark_read(&owner.id, None, NOW).await.unwrap(), 0);
         let list = stock.notifications().list(&other_owner.id, Inbox::All, None, 9).await;
@@ -377,7 +377,14 @@ async fn documents_of_another_workspace_are_not_found() {
         home.audit().append(entry("save"), hash_entry, NOW).await.unwrap();
         let list = stock.audit().list(&AuditFilter::default(), None, 9).await.unwrap();
         assert_eq!(list.items, []);
+    })
+    .await;
+}
 
+#[tokio::test]
+async fn a_workspace_that_does_not_exist_owns_nothing() {
+    on_both(async |store: Store| {
+        let key = pipeline("orders");
         let nowhere = store.workspace(&WorkspaceId::generate(NOW));
         let save = nowhere.definitions().save(&key, text("one"), None, NOW).await;
         assert_eq!(code(save), "not_found");

@@ -4,6 +4,7 @@ use crate::testing::{Database, NOW, code, new_user};
 use crate::{Address, Store};
 use futures::future;
 use model::Secret;
+use sea_orm::{ConnectionTrait, Statement};
 use std::os::unix::fs::PermissionsExt;
 
 fn databases() -> Vec<Database> {
@@ -36,7 +37,6 @@ async fn a_database_of_a_newer_program_is_refused() {
         store
             .write((), |tx, ()| {
                 Box::pin(async move {
-                    use sea_orm::ConnectionTrait;
                     let sql = "INSERT INTO affluent_migrations (number, name) VALUES (99, 'later')";
                     tx.execute_unprepared(sql).await?;
                     Ok(())
@@ -81,4 +81,26 @@ async fn an_address_that_leads_nowhere_is_a_problem() {
     let problem = Store::open(&closed).await.unwrap_err();
     assert_eq!(problem.code().id, "store_failed");
     assert!(problem.code().retry);
+}
+
+#[tokio::test]
+async fn sqlite_syncs_each_commit_and_its_readers_cannot_write() {
+    let database = Database::sqlite();
+    let store = database.open().await;
+    let pragmas = store.write((), |tx, ()| {
+        Box::pin(async move {
+            let mut values = Vec::new();
+            for pragma in ["journal_mode", "synchronous", "foreign_keys", "busy_timeout"] {
+                let sql = format!("PRAGMA {pragma}");
+                let statement = Statement::from_string(tx.get_database_backend(), sql);
+                let row = tx.query_one_raw(statement).await?.expect("a pragma has a value");
+                let number = row.try_get_by_index::<i64>(0).map(|number| number.to_string());
+                values.push(number.or_else(|_| row.try_get_by_index(0))?);
+            }
+            Ok(values)
+        })
+    });
+    assert_eq!(pragmas.await.unwrap(), ["wal", "2", "1", "5000"]);
+    let refused = store.read().execute_unprepared("DELETE FROM users").await.unwrap_err();
+    assert!(refused.to_string().contains("readonly"), "{refused}");
 }

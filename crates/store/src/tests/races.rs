@@ -1,11 +1,11 @@
 //! Many at once: what must happen once happens once, and nothing that was answered is lost.
 
 use crate::testing::{DAY, Database, NOW, hash, new_user, new_workspace, on_both, workspace};
-use crate::{FirstOwner, Store};
+use crate::{Address, FirstOwner, Store};
 use futures::future;
-use model::{Role, codes};
+use model::{Role, Secret, codes};
 use std::collections::BTreeSet;
-use testkit::Postgres;
+use testkit::{Fault, FaultProxy, Postgres};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_set_ups_at_once_make_one_owner() {
@@ -148,4 +148,60 @@ async fn a_server_that_went_away_is_a_problem_and_works_again_when_it_is_back() 
     assert!(problem.code().retry);
     let problem = store.users().by_email("before@example.org").await.unwrap_err();
     assert_eq!(problem.code().id, "store_failed");
+}
+
+#[tokio::test]
+async fn a_transaction_that_ends_badly_is_told_to_all_of_its_writes_and_the_next_one_works() {
+    let database = Database::sqlite();
+    let store = database.open().await;
+    let users = store.users();
+    // As SQLite does by itself when the disk is full: the transaction is gone.
+    let saboteur = store.write((), |tx, ()| {
+        Box::pin(async move {
+            use sea_orm::ConnectionTrait;
+            tx.execute_unprepared("ROLLBACK").await?;
+            Ok(())
+        })
+    });
+    let create = users.create(new_user("lost@example.org"), NOW);
+    let (first, second, third) =
+        future::join3(users.create(new_user("also_lost@example.org"), NOW), saboteur, create).await;
+    for outcome in [first.map(drop), second, third.map(drop)] {
+        assert!(outcome.is_err(), "answered before it was durable");
+    }
+    assert_eq!(users.list(None, 9).await.unwrap().items, []);
+    users.create(new_user("ada@example.org"), NOW).await.unwrap();
+    assert_eq!(database.open().await.users().list(None, 9).await.unwrap().items.len(), 1);
+}
+
+/// A store whose line to the server can be cut.
+async fn behind_proxy(server: &Postgres, proxy: &FaultProxy) -> Store {
+    let Address::Postgres(url) = Database::on(server).address else { unreachable!() };
+    let url = url.reveal().replace(&server.port().to_string(), &proxy.port().to_string());
+    Store::open(&Address::Postgres(Secret::new(url))).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_cut_before_the_commit_is_repaired_and_one_cut_in_it_is_told() {
+    let Some(server) = Postgres::start() else { return };
+    let proxy = FaultProxy::start(server.port());
+    let store = behind_proxy(&server, &proxy).await;
+    proxy.set(Fault::CutBefore("INSERT INTO"));
+    store.users().create(new_user("ada@example.org"), NOW).await.unwrap();
+    assert_eq!(proxy.faults(), 1);
+
+    proxy.set(Fault::LoseAnswerTo("COMMIT"));
+    let problem = store.users().create(new_user("eve@example.org"), NOW).await.unwrap_err();
+    assert_eq!((problem.code().id, proxy.faults()), ("commit_unknown", 2));
+    // It had happened, and was not done twice.
+    let users = store.users().list(None, 9).await.unwrap().items;
+    assert_eq!(users.len(), 2);
+}
+
+#[tokio::test]
+async fn a_character_that_cannot_be_stored_is_a_problem() {
+    let Some(database) = Database::postgres() else { return };
+    let store = database.open().await;
+    let named = crate::NewUser { name: "A\u{0}a".to_owned(), ..new_user("ada@example.org") };
+    assert_eq!(crate::testing::code(store.users().create(named, NOW).await), "setting_invalid");
 }

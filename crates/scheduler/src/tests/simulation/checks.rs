@@ -186,19 +186,31 @@ impl World {
         assert_eq!(ends.len(), run.graph.len());
         for (node, end) in (0..).zip(&ends) {
             let declared = run.graph.node(node);
-            let parents = declared.parents.iter().map(|parent| ends[*parent as usize]);
-            let has_run =
-                matches!(end, NodeEnd::Succeeded | NodeEnd::Failed | NodeEnd::Quarantined);
-            if has_run && declared.rule == Rule::AllSucceeded {
-                assert!(parents.clone().all(|parent| parent == NodeEnd::Succeeded));
-            }
-            let failed = |end| matches!(end, NodeEnd::Failed | NodeEnd::Quarantined);
-            if has_run && declared.rule == Rule::AnyFailed {
-                assert!(parents.clone().any(failed));
+            let parents: Vec<_> =
+                declared.parents.iter().map(|parent| ends[*parent as usize]).collect();
+            let may_begin = may_begin(declared.rule, &parents);
+            match end {
+                NodeEnd::Cancelled => {}
+                NodeEnd::Skipped => assert!(!may_begin, "{key} {node}: {ends:?}"),
+                _ => assert!(may_begin, "{key} {node}: {ends:?}"),
             }
         }
         if end == RunEnd::Succeeded {
             assert!(!ends.contains(&NodeEnd::Cancelled), "{ends:?}");
         }
+    }
+}
+
+/// What the documentation of [`Rule`] says.
+fn may_begin(rule: Rule, parents: &[NodeEnd]) -> bool {
+    let failed = |end: &NodeEnd| matches!(end, NodeEnd::Failed | NodeEnd::Quarantined);
+    let succeeded = |end: &NodeEnd| *end == NodeEnd::Succeeded;
+    match rule {
+        Rule::AllSucceeded => parents.iter().all(succeeded),
+        Rule::NoneFailed => {
+            !parents.iter().any(failed) && (parents.is_empty() || parents.iter().any(succeeded))
+        }
+        Rule::AnyFailed => parents.iter().any(failed),
+        Rule::AllDone => true,
     }
 }

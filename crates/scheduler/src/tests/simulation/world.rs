@@ -330,10 +330,10 @@ impl World {
                     self.tally.count("a back-fill was cancelled");
                 }
                 Command::UseSignals { .. } => self.tally.count("a trigger fired"),
-                Command::SetNode { row, .. } => {
-                    if row.state == (NodeState::Ended { end: NodeEnd::Quarantined }) {
-                        self.tally.count("a node was put aside");
-                    }
+                Command::SetNode { row, .. }
+                    if row.state == (NodeState::Ended { end: NodeEnd::Quarantined }) =>
+                {
+                    self.tally.count("a node was put aside");
                 }
                 _ => {}
             }

@@ -1,0 +1,168 @@
+//! The runner's side.
+
+use super::protocol::{Level, News, Order, line};
+use crate::commands::Session;
+use crate::panics::caught;
+use engine::progress::{Event, Listener, NodeProgress};
+use engine::run::RunOptions;
+use model::problem::StoredProblem;
+use model::run::{NodeReport, RunId};
+use model::{Name, Problem, Result, codes};
+use rustix::process::{Resource, Rlimit, setrlimit};
+use serde_json::{Value, json};
+use std::io::{self, BufRead, Write};
+use std::process;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Counts are told so often.
+const COUNTS_EVERY: Duration = Duration::from_millis(250);
+/// What a runner ends with when its server has gone.
+const ORPHANED: i32 = 70;
+/// Beyond the memory of its operations a runner may have so much for everything else. It is the
+/// last resort: an operation that respects its limit never comes near.
+const MEMORY_BYTES_BESIDE: u64 = 2 << 30;
+
+/// Reads the order, does it, tells how it ended.
+pub(crate) async fn serve(session: &Session) -> Result<()> {
+    let order = receive()?;
+    std::thread::spawn(end_with_server);
+    let ended = match caught(async { Ok(work(session, order).await) }).await {
+        Ok(Ok(nodes)) => News::Ended { nodes, problems: Vec::new() },
+        Ok(Err((nodes, problems))) => News::Ended { nodes, problems },
+        Err(problem) => News::Ended { nodes: Vec::new(), problems: vec![problem.to_stored()] },
+    };
+    tell(&ended);
+    Ok(())
+}
+
+fn receive() -> Result<Order> {
+    let mut text = String::new();
+    let read = io::stdin().lock().read_line(&mut text);
+    let unreadable = |error: &dyn std::fmt::Display| {
+        Problem::new(&codes::COMMAND_INVALID, "standard input holds no order for a runner")
+            .detail(error)
+            .hint("runners are started by `affluent up`")
+    };
+    read.map_err(|error| unreadable(&error))?;
+    serde_json::from_str(&text).map_err(|error| unreadable(&error))
+}
+
+fn end_with_server() {
+    let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+    process::exit(ORPHANED);
+}
+
+/// Whoever cannot be told any more is gone, and so is the runner in a moment.
+fn tell(news: &News) {
+    if let Ok(text) = line(news) {
+        let mut out = io::stdout().lock();
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    }
+}
+
+type Nodes = Vec<(Name, NodeReport)>;
+type Failed = (Nodes, Vec<StoredProblem>);
+
+async fn work(session: &Session, order: Order) -> Result<Nodes, Failed> {
+    let failed = |problems: Vec<Problem>| {
+        (Nodes::new(), problems.iter().map(Problem::to_stored).collect::<Vec<_>>())
+    };
+    let workbench = session.open().map_err(failed)?;
+    confine(workbench.context.memory_bytes).map_err(|problem| failed(vec![problem]))?;
+    let one = |problem: Problem| failed(vec![problem.in_pipeline(&order.pipeline)]);
+    let file = workbench.folder.pipeline(order.pipeline.as_str()).map_err(one)?;
+    let graph = workbench.graph(file).map_err(failed)?;
+    let options = RunOptions {
+        params: order.params.into_iter().collect(),
+        environment: session.settings.environment.clone(),
+        run: Some(order.run.clone()),
+        ..RunOptions::default()
+    };
+    let teller = Arc::new(Teller { run: order.run, stage: Mutex::default() });
+    let counting = tokio::spawn(tell_counts(Arc::clone(&teller)));
+    let result = workbench.engine(Arc::clone(&teller) as _).run(graph, &file.hash, &options).await;
+    counting.abort();
+    let summaries = result.map_err(one)?;
+    let problems = summaries.iter().flat_map(|summary| &summary.problems);
+    let problems: Vec<StoredProblem> = problems.map(Problem::to_stored).collect();
+    let nodes = summaries.into_iter().flat_map(|summary| summary.nodes).collect();
+    if problems.is_empty() { Ok(nodes) } else { Err((nodes, problems)) }
+}
+
+fn confine(memory_bytes: usize) -> Result<()> {
+    let memory = u64::try_from(memory_bytes).unwrap_or(u64::MAX);
+    for (resource, most) in
+        [(Resource::Data, memory.saturating_add(MEMORY_BYTES_BESIDE)), (Resource::Core, 0)]
+    {
+        setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) }).map_err(
+            |error| {
+                Problem::new(&codes::INTERNAL, "a runner cannot be given its limits").detail(error)
+            },
+        )?;
+    }
+    Ok(())
+}
+
+async fn tell_counts(teller: Arc<Teller>) {
+    let mut told = Vec::new();
+    loop {
+        tokio::time::sleep(COUNTS_EVERY).await;
+        let counts = teller.counts();
+        if counts != told {
+            tell(&News::Counts(counts.clone()));
+            told = counts;
+        }
+    }
+}
+
+/// Tells what happens in a run.
+struct Teller {
+    run: RunId,
+    stage: Mutex<Vec<Arc<NodeProgress>>>,
+}
+
+impl Teller {
+    fn counts(&self) -> Vec<(Name, u64, u64)> {
+        let stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        let shown = stage.iter().filter(|node| !node.is_implicit);
+        shown.map(|node| (node.node.clone(), node.rows_out.rows(), node.rejects.rows())).collect()
+    }
+}
+
+fn say(level: Level, node: Option<Name>, message: &str, fields: Value) {
+    tell(&News::Line { level, node, message: message.to_owned(), fields });
+}
+
+impl Listener for Teller {
+    fn on(&self, event: Event) {
+        match event {
+            Event::RunStarted { run, resumed: true, .. } if run == self.run => {
+                say(Level::Info, None, "goes on after an interruption", json!({}));
+            }
+            Event::RunStarted { run, resumed: true, .. } => {
+                say(Level::Info, None, "first finishes an earlier run", json!({"run": run}));
+            }
+            Event::RunStarted { .. } => say(Level::Info, None, "begins", json!({})),
+            Event::NothingNew { documents_changed, .. } => {
+                let fields = json!({"documents_changed": documents_changed});
+                say(Level::Info, None, "has nothing new to read", fields);
+            }
+            Event::Remark { node, text } => say(Level::Info, Some(node), &text, json!({})),
+            Event::Warning { node, text } => say(Level::Warn, Some(node), &text, json!({})),
+            Event::StageStarted { nodes } => {
+                *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = nodes;
+            }
+            Event::Committed { node, commit } => {
+                say(Level::Info, Some(node), "has committed", json!(commit));
+            }
+            Event::RunEnded { problems, .. } => {
+                for problem in problems {
+                    let node = problem.context().node.as_deref().and_then(|id| Name::new(id).ok());
+                    let fields = json!({"problem": problem.to_stored()});
+                    say(Level::Error, node, &problem.to_string(), fields);
+                }
+            }
+        }
+    }
+}
