@@ -9,7 +9,7 @@ use axum::http::request::Parts;
 use model::{Name, Problem, Result, Role, codes};
 use std::marker::PhantomData;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use store::{InWorkspace, Workspace};
+use store::{InWorkspace, TokenHash, User, Workspace};
 
 /// Where a request comes from.
 #[derive(Debug, Clone)]
@@ -54,7 +54,6 @@ impl Guard for Anybody {
 pub(crate) struct SignedIn {
     pub(crate) app: App,
     pub(crate) caller: Caller,
-    pub(crate) origin: Origin,
 }
 
 impl Guard for SignedIn {
@@ -63,8 +62,30 @@ impl Guard for SignedIn {
     }
 
     async fn pass(parts: &mut Parts, app: &App) -> Result<Self> {
-        let caller = Caller::of(parts, app).await?;
-        Ok(Self { app: app.clone(), caller, origin: Origin::of(parts, app) })
+        Ok(Self { app: app.clone(), caller: Caller::of(parts, app).await? })
+    }
+}
+
+/// Lets whoever is signed in pass, but not their API keys: for what is about the account itself.
+pub(crate) struct InPerson {
+    pub(crate) app: App,
+    pub(crate) user: User,
+    pub(crate) session: TokenHash,
+    pub(crate) origin: Origin,
+}
+
+impl Guard for InPerson {
+    fn rule() -> Rule {
+        Rule::SignedIn
+    }
+
+    async fn pass(parts: &mut Parts, app: &App) -> Result<Self> {
+        let Caller { user, session, .. } = Caller::of(parts, app).await?;
+        let session = session.ok_or_else(|| {
+            Problem::new(&codes::PERMISSION_MISSING, "an API key may not do this")
+                .hint("sign in yourself")
+        })?;
+        Ok(Self { app: app.clone(), user, session, origin: Origin::of(parts, app) })
     }
 }
 

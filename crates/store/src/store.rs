@@ -16,6 +16,7 @@ use crate::transactions::{Transactions, Work};
 use crate::triggers::AllTriggers;
 use crate::users::Users;
 use crate::workspaces::{InWorkspace, Workspaces};
+use crate::writer::Writer;
 use crate::{TokenHash, WorkspaceId};
 use model::Result;
 use sea_orm::{ConnectionTrait, DatabaseConnection};
@@ -36,7 +37,7 @@ pub struct Store {
 
 #[derive(Debug)]
 enum Backend {
-    Sqlite { readers: DatabaseConnection, writer: crate::writer::Writer, commits: Arc<AtomicU64> },
+    Sqlite { readers: DatabaseConnection, writer: Writer, commits: Arc<AtomicU64> },
     Postgres(Transactions),
 }
 
@@ -163,7 +164,7 @@ async fn open_sqlite(path: &Path) -> Result<Backend> {
     let connection = open_sqlite_writer(path).await?;
     let readers = address::connect_sqlite_readers(path).await?;
     let commits = Arc::new(AtomicU64::new(0));
-    let writer = crate::writer::Writer::start(path.to_owned(), connection, Arc::clone(&commits));
+    let writer = Writer::start(path.to_owned(), connection, Arc::clone(&commits));
     Ok(Backend::Sqlite { readers, writer, commits })
 }
 

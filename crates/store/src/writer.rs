@@ -112,11 +112,7 @@ impl Task {
     async fn serve(mut self, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
         let mut batch = Vec::with_capacity(BATCH_MAX);
         while jobs.recv_many(&mut batch, BATCH_MAX).await > 0 {
-            let refusal = self.commit(&mut batch).await.err().map(|failure| {
-                let problem = Problem::from(failure);
-                tracing::error!(%problem, writes = batch.len(), "metadata not committed");
-                problem
-            });
+            let refusal = self.commit(&mut batch).await.err().map(Problem::from);
             for job in batch.drain(..) {
                 job.answer(refusal.clone());
             }

@@ -94,5 +94,6 @@ async fn show(workbench: &Workbench, session: &Session, dir: &Path) -> Result<()
     say("affluent lineage gold.sales_daily_metrics.revenue", "where a figure comes from");
     say("affluent preview ingest.worth", "rows after any step, without running");
     say("affluent demo --next-day .", "new orders come in: only what is new is read");
+    say("affluent up", "serve it to people and programs: prints a link that opens it");
     Ok(())
 }

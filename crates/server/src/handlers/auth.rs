@@ -1,6 +1,6 @@
 //! Signing in: set-up, cookie, tokens, link.
 
-use crate::access::{Anybody, Origin, SignedIn};
+use crate::access::{Anybody, InPerson, Origin};
 use crate::app::App;
 use crate::identity::caller::REFRESH_PREFIX;
 use crate::identity::people::{NewAccount, local_user};
@@ -184,29 +184,25 @@ async fn authenticate(app: &App, origin: &Origin, given: &SignIn) -> Result<stor
 }
 
 async fn change_password(
-    me: SignedIn,
+    me: InPerson,
     Body(change): Body<ChangePassword>,
 ) -> Result<WithCookie<Done>> {
-    let SignedIn { app, caller, origin } = me;
-    let user = &caller.user;
+    let InPerson { app, user, origin, .. } = me;
     app.throttle.begin(&user.email, origin.ip, app.now_us())?;
     let stored = app.store.users().password_hash(&user.id).await?;
-    let has_session = caller.session.is_some();
-    if !app.passwords.is_right(&change.old, stored.as_ref()).await? || !has_session {
+    if !app.passwords.is_right(&change.old, stored.as_ref()).await? {
         return Err(refused());
     }
     app.throttle.succeed(&user.email, origin.ip);
     password::check_strength(&change.new, &[&user.email, &user.name])?;
     let hash = app.passwords.hash(&change.new).await?;
     app.store.users().set_password(&user.id, hash, app.now_us()).await?;
-    let cookie = begin_session(&app, &origin, user).await?;
+    let cookie = begin_session(&app, &origin, &user).await?;
     Ok(WithCookie { cookie, answer: Done })
 }
 
-async fn sign_out(me: SignedIn, (): ()) -> Result<WithCookie<Done>> {
-    if let Some(session) = &me.caller.session {
-        me.app.store.sessions().end(&me.caller.user.id, session).await?;
-    }
+async fn sign_out(me: InPerson, (): ()) -> Result<WithCookie<Done>> {
+    me.app.store.sessions().end(&me.user.id, &me.session).await?;
     Ok(WithCookie { cookie: cookie::clear(), answer: Done })
 }
 

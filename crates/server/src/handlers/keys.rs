@@ -58,10 +58,20 @@ fn shown(key: &store::ApiKey) -> ApiKey {
     }
 }
 
+/// A key that is revoked must not live on in others that it has made.
+fn check_is_person(access: &Access<KeyOwn>) -> Result<()> {
+    match &access.caller.key {
+        None => Ok(()),
+        Some(_) => Err(Problem::new(&codes::PERMISSION_MISSING, "an API key makes no other keys")
+            .hint("sign in yourself to make one")),
+    }
+}
+
 async fn create(
     access: Access<KeyOwn>,
     Body(new): Body<CreateApiKey>,
 ) -> Result<Created<NewApiKey>> {
+    check_is_person(&access)?;
     if new.role > access.role {
         let fact = format!("the role `{}` is above your own, `{}`", new.role, access.role);
         return Err(Problem::new(&codes::PERMISSION_MISSING, fact).in_setting("/role"));

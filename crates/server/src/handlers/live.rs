@@ -13,13 +13,16 @@ use model::Result;
 use model::run::RunId;
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use store::Runs;
 use tokio::sync::watch;
 
 const LINES_PER_LOOK: u64 = 200;
 /// Without news the database is looked at so often: another server may have taken the run on.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// A stream ends after so long, and its client comes back with what it has: then it is looked once
+/// more whether it may.
+const STREAM_LIVES: Duration = Duration::from_secs(45);
 
 /// A client that follows a run.
 struct Follower {
@@ -33,6 +36,7 @@ struct Follower {
     counts: crate::runs::Counts,
     ready: VecDeque<Event>,
     is_over: bool,
+    ends_at: Instant,
 }
 
 pub(super) async fn live(
@@ -53,6 +57,7 @@ pub(super) async fn live(
         counts: Vec::new(),
         ready: VecDeque::new(),
         is_over: false,
+        ends_at: Instant::now() + STREAM_LIVES,
     };
     Ok(Sse::new(follow(follower)).keep_alive(KeepAlive::default()).into_response())
 }
@@ -63,7 +68,7 @@ fn follow(follower: Follower) -> impl Stream<Item = Result<Event, Infallible>> {
             if let Some(event) = follower.ready.pop_front() {
                 return Some((Ok(event), follower));
             }
-            if follower.is_over {
+            if follower.is_over || Instant::now() >= follower.ends_at {
                 return None;
             }
             follower.now.mark_unchanged();

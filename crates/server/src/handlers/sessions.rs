@@ -1,6 +1,6 @@
 //! Who one is, and where one is signed in.
 
-use crate::access::SignedIn;
+use crate::access::{InPerson, SignedIn};
 use crate::input::InPath;
 use crate::output::{Answer, Done};
 use crate::route::Route;
@@ -56,10 +56,10 @@ pub(super) fn shown(workspace: &store::Workspace, role: model::Role) -> Workspac
     }
 }
 
-async fn list(me: SignedIn, (): ()) -> Result<Answer<Sessions>> {
-    let sessions = me.app.store.sessions().list(&me.caller.user.id, me.app.now_us()).await?;
+async fn list(me: InPerson, (): ()) -> Result<Answer<Sessions>> {
+    let sessions = me.app.store.sessions().list(&me.user.id, me.app.now_us()).await?;
     let sessions = sessions.into_iter().map(|session| Session {
-        current: me.caller.session.as_ref() == Some(&session.id),
+        current: session.id == me.session,
         id: session.id.as_str().to_owned(),
         created_at_us: session.created_at_us,
         seen_at_us: session.seen_at_us,
@@ -69,14 +69,13 @@ async fn list(me: SignedIn, (): ()) -> Result<Answer<Sessions>> {
     Ok(Answer(Sessions { items: sessions.collect() }))
 }
 
-async fn end(me: SignedIn, InPath(path): InPath<SessionPath>) -> Result<Done> {
+async fn end(me: InPerson, InPath(path): InPath<SessionPath>) -> Result<Done> {
     let session = TokenHash::parse(&path.session)?;
-    me.app.store.sessions().end(&me.caller.user.id, &session).await?;
+    me.app.store.sessions().end(&me.user.id, &session).await?;
     Ok(Done)
 }
 
-async fn end_others(me: SignedIn, (): ()) -> Result<Done> {
-    let current = me.caller.session.as_ref();
-    me.app.store.sessions().end_all(&me.caller.user.id, current).await?;
+async fn end_others(me: InPerson, (): ()) -> Result<Done> {
+    me.app.store.sessions().end_all(&me.user.id, Some(&me.session)).await?;
     Ok(Done)
 }

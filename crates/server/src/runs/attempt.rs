@@ -13,7 +13,7 @@ const LEASE_US: i64 = 3_000_000;
 /// And is renewed so often.
 const RENEW_EVERY: Duration = Duration::from_millis(500);
 /// A run that takes its runner down so often is set aside.
-const DEATHS_MAX: i64 = 3;
+const DEATHS_MAX: usize = 3;
 /// News that may wait to be written.
 const NEWS_MAX: usize = 256;
 
@@ -35,7 +35,13 @@ async fn try_attempt(app: &App, run: Run) -> Result<()> {
     let (run, lease) = app.store.queue().claim(&run.id, &worker, until_us, now_us).await?;
     app.live.changed(&run.id);
     let outcome = work(app, &run, &lease).await;
-    let ending = ending(&run, &lease, outcome);
+    if let Err(problem) = &outcome
+        && [codes::STORE_FAILED, codes::RUN_LOCKED].iter().any(|code| problem.is(code))
+    {
+        // Nothing can be said now, or by us. Once the lease is over the run is given out again.
+        return outcome.map(drop);
+    }
+    let ending = ending(app, &run, outcome).await?;
     if let Some(problem) = &ending.problem {
         let line = Line {
             level: LogLevel::Error,
@@ -124,20 +130,31 @@ async fn log(app: &App, run: &Run, lines: Vec<Line>) -> Result<()> {
 }
 
 /// What becomes of the run after this attempt.
-fn ending(run: &Run, lease: &Lease, outcome: Result<Report>) -> Ending {
-    let end = |status, problem: Option<Problem>| Ending {
+async fn ending(app: &App, run: &Run, outcome: Result<Report>) -> Result<Ending> {
+    let problem = match outcome {
+        Ok(report) => return Ok(reported(report)),
+        Err(problem) if problem.is(&codes::RUN_CANCELLED) => {
+            return Ok(without_report(RunStatus::Cancelled, None));
+        }
+        Err(problem) => problem.in_pipeline(&run.pipeline),
+    };
+    let detail = app.store.workspace(&run.workspace_id).runs().detail(&run.id).await?;
+    let lost = detail.attempts.iter().filter(|attempt| attempt.problem.is_some()).count();
+    let status = match lost + 1 >= DEATHS_MAX {
+        true => RunStatus::Quarantined,
+        false => RunStatus::Queued,
+    };
+    Ok(without_report(status, Some(problem)))
+}
+
+fn without_report(status: RunStatus, problem: Option<Problem>) -> Ending {
+    Ending {
         status,
         rows_in: 0,
         rows_out: 0,
         rows_rejected: 0,
-        problem: problem.map(|problem| problem.in_pipeline(&run.pipeline).to_stored()),
+        problem: problem.map(|problem| problem.to_stored()),
         nodes: Default::default(),
-    };
-    match outcome {
-        Ok(report) => reported(report),
-        Err(problem) if problem.is(&codes::RUN_CANCELLED) => end(RunStatus::Cancelled, None),
-        Err(problem) if lease.epoch >= DEATHS_MAX => end(RunStatus::Quarantined, Some(problem)),
-        Err(problem) => end(RunStatus::Queued, Some(problem)),
     }
 }
 

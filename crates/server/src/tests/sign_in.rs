@@ -191,6 +191,11 @@ async fn an_api_key_does_no_more_than_its_role_in_its_workspace() {
     assert_eq!(elsewhere.status, StatusCode::NOT_FOUND);
     let me = server.bearer(Method::GET, ME, &key).await;
     assert_eq!(me.body["workspaces"].as_array().unwrap().len(), 1);
+    for path in ["/api/v1/me/sessions", "/api/v1/auth/sign-out", "/api/v1/auth/password"] {
+        let method = if path.ends_with("sessions") { Method::GET } else { Method::POST };
+        let answer = server.bearer(method, path, &key).await;
+        assert_eq!(answer.code(), "permission_missing", "{path}");
+    }
     let list = server.get(keys, Some(&cookie)).await;
     assert!(!list.body.to_string().contains(&key), "the key is shown once");
     server.clock.advance(24 * 3600 * SECOND);
@@ -214,6 +219,12 @@ async fn a_key_is_revoked_by_its_maker_or_an_admin_and_seen_by_nobody_else() {
     let other = server.session(&editor.id).await;
     let list = server.get(keys, Some(&other)).await;
     assert_eq!(list.body["items"], json!([]));
+    let request = to(Method::POST, keys)
+        .header(header::AUTHORIZATION, format!("Bearer {}", made.body["key"].as_str().unwrap()))
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Body::from(r#"{"name": "child", "role": "viewer"}"#));
+    let answer = server.send(request.unwrap()).await;
+    assert_eq!(answer.code(), "permission_missing", "a key makes no other keys");
     let answer = server.json(Method::DELETE, &one, Some(&other), json!({})).await;
     assert_eq!(answer.status, StatusCode::NOT_FOUND);
     let admin = server.session(&owner.id).await;
