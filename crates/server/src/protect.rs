@@ -35,9 +35,9 @@ const HEADERS: &[(&str, &str)] = &[
 
 /// Goes around every route.
 pub(crate) async fn protect(State(app): State<App>, request: Request, next: Next) -> Response {
-    let mut response = match check(&request, &app) {
-        Ok(()) => next.run(request).await,
-        Err(refused) => refused,
+    let mut response = match refused(&request, &app) {
+        None => next.run(request).await,
+        Some(refused) => refused,
     };
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
@@ -47,27 +47,28 @@ pub(crate) async fn protect(State(app): State<App>, request: Request, next: Next
     response
 }
 
-fn check(request: &Request, app: &App) -> Result<(), Response> {
+/// The answer to a request that does not even reach a route.
+fn refused(request: &Request, app: &App) -> Option<Response> {
     if request.uri().to_string().len() > URL_BYTES_MAX {
-        return Err(StatusCode::URI_TOO_LONG.into_response());
+        return Some(StatusCode::URI_TOO_LONG.into_response());
     }
     let bytes = |headers: &HeaderMap| -> usize {
         headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
     };
     if bytes(request.headers()) > HEADER_BYTES_MAX {
-        return Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.into_response());
+        return Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.into_response());
     }
     // A page elsewhere whose name has been pointed at this machine still names its own host.
     let named = request.uri().authority().map(|authority| authority.as_str());
     let host = request.headers().get(HOST).and_then(|value| value.to_str().ok());
     if named.or(host).is_some_and(|host| app.hosts.iter().any(|ours| ours == host)) {
-        return Ok(());
+        return None;
     }
     let problem = Problem::new(&codes::REQUEST_REFUSED, "the request names another host")
         .hint("start the server with `--host NAME` for each name it is reached by");
     let mut response = Refusal::from(problem).into_response();
     *response.status_mut() = StatusCode::MISDIRECTED_REQUEST;
-    Err(response)
+    Some(response)
 }
 
 /// What is not a route.

@@ -79,7 +79,7 @@ fn any_pipeline(id: u64, random: &mut Random) -> Pipeline {
 }
 
 fn any_schedule(id: u64, random: &mut Random) -> Schedule {
-    let calendar = if random.below(2) == 0 {
+    let calendar = if random.below(4) > 0 {
         Calendar::every(seconds(random, 15, 50), seconds(random, 0, 50)).unwrap()
     } else {
         Calendar::cron("*/30 * * * * *", "Europe/Berlin").unwrap()

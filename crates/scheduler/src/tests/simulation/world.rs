@@ -24,7 +24,7 @@ enum Action {
     /// A worker looks after its work.
     Work(usize),
     /// A scheduler gets a message.
-    ToLeader(usize, Event),
+    ToLeader(usize, Box<Event>),
     /// A worker gets a message.
     ToWorker(WorkerId, Message),
     /// Something breaks.
@@ -181,7 +181,7 @@ impl World {
                 if wakes_us > self.now_us() {
                     self.plan(wakes_us - self.now_us(), Action::ToLeader(index, event));
                 } else {
-                    self.tell_leader(index, event);
+                    self.tell_leader(index, *event);
                 }
             }
             Action::ToWorker(id, message) => {
@@ -238,7 +238,7 @@ impl World {
         }
         for in_us in self.fates() {
             let index = leaders[usize::try_from(self.random.below(leaders.len() as u64)).unwrap()];
-            self.plan(in_us, Action::ToLeader(index, event.clone()));
+            self.plan(in_us, Action::ToLeader(index, Box::new(event.clone())));
         }
     }
 
