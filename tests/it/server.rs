@@ -8,10 +8,14 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+use testkit::Postgres;
 use testkit::http::{Reply, Server as HttpServer};
 
 const PASSWORD: &str = "rivers meet in autumn";
 const ENDS_WITHIN: Duration = Duration::from_secs(20);
+
+/// Removed from the environment of a server unless a test sets it.
+const DATABASE: &str = "AFFLUENT_DATABASE";
 
 /// A server that runs, and what it has said when it began.
 struct Up {
@@ -22,7 +26,17 @@ struct Up {
 impl Up {
     fn start(project: &Project, arguments: &[&str]) -> Self {
         let arguments = [&["--json", "up", "--listen", "127.0.0.1:0"], arguments].concat();
-        let mut process = command(project, &arguments).stdout(Stdio::piped()).spawn().unwrap();
+        Self::of(command(project, &arguments))
+    }
+
+    fn on(project: &Project, postgres: &Postgres) -> Self {
+        let mut command = command(project, &["--json", "up", "--listen", "127.0.0.1:0"]);
+        command.env(DATABASE, postgres.url());
+        Self::of(command)
+    }
+
+    fn of(mut command: Command) -> Self {
+        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let said = serde_json::from_str(&line).unwrap();
@@ -64,6 +78,7 @@ fn signal(process: &Child, name: &str) {
 fn command(project: &Project, arguments: &[&str]) -> Command {
     let mut command = project.command(arguments);
     command.env("HOME", project.path().join("home")).env_remove("XDG_CONFIG_HOME");
+    command.env_remove(DATABASE);
     command
 }
 
@@ -200,14 +215,12 @@ nodes:
   - {id: bronze, use: write_table, from: typed, with: {table: bronze.orders}}
 ";
 
-/// A server that one person has for themself, and its cookie.
-async fn opened(project: &Project) -> (Up, String) {
-    let up = Up::start(project, &[]);
+/// The cookie that the link of a server gives.
+async fn opened(up: &Up) -> String {
     let link = up.said["entry"]["open"].as_str().unwrap();
     let opened = client().get(link).send().await.unwrap();
     let cookie = opened.headers()[SET_COOKIE].to_str().unwrap();
-    let cookie = cookie.split(';').next().unwrap().to_owned();
-    (up, cookie)
+    cookie.split(';').next().unwrap().to_owned()
 }
 
 async fn post(up: &Up, cookie: &str, path: &str) -> Value {
@@ -238,7 +251,7 @@ async fn start(up: &Up, cookie: &str) -> String {
 
 /// Runners of a server.
 fn runners(project: &Project) -> usize {
-    let pattern = format!("{}.* runner", project.path().display());
+    let pattern = format!("{}.* work", project.path().display());
     let found = Command::new("pgrep").args(["-fc", &pattern]).output().unwrap();
     String::from_utf8(found.stdout).unwrap().trim().parse().unwrap()
 }
@@ -246,7 +259,8 @@ fn runners(project: &Project) -> usize {
 #[tokio::test]
 async fn a_run_through_the_server_is_that_of_the_command_line() {
     let project = Project::new(&[("pipelines/sales.yaml", SALES), ("data/a.csv", "id\n1\nx\n3\n")]);
-    let (up, cookie) = opened(&project).await;
+    let up = Up::start(&project, &[]);
+    let cookie = opened(&up).await;
     let run = start(&up, &cookie).await;
     let done = until(&up, &cookie, &run, "succeeded").await;
     assert_eq!(done["rows_rejected"], 1, "{done}");
@@ -268,26 +282,77 @@ async fn a_run_through_the_server_is_that_of_the_command_line() {
 
 #[tokio::test]
 async fn a_run_whose_server_is_killed_is_finished_when_it_is_back() {
-    let rows: String = (0..400_000).map(|id| format!("{id}\n")).collect();
+    let project = large_project();
+    killed_and_back(&project, || Up::start(&project, &[])).await;
+}
+
+#[tokio::test]
+async fn the_same_on_postgresql() {
+    let Some(postgres) = Postgres::start() else { return };
+    let project = large_project();
+    killed_and_back(&project, || Up::on(&project, &postgres)).await;
+    assert!(!project.path().join(".affluent/metadata.db").exists());
+}
+
+const ROWS: usize = 400_000;
+
+/// A project whose run takes long enough to be killed in.
+fn large_project() -> Project {
+    let rows: String = (0..ROWS).map(|id| format!("{id}\n")).collect();
     let data = format!("id\n{rows}");
-    let project = Project::new(&[("pipelines/sales.yaml", SALES), ("data/a.csv", &data)]);
-    let (mut up, cookie) = opened(&project).await;
-    let run = start(&up, &cookie).await;
-    until(&up, &cookie, &run, "running").await;
-    signal(&up.process, "KILL");
-    up.process.wait().unwrap();
+    Project::new(&[("pipelines/sales.yaml", SALES), ("data/a.csv", &data)])
+}
+
+async fn killed_and_back(project: &Project, up: impl Fn() -> Up) {
+    let mut first = up();
+    let cookie = opened(&first).await;
+    let run = start(&first, &cookie).await;
+    until(&first, &cookie, &run, "running").await;
+    signal(&first.process, "KILL");
+    first.process.wait().unwrap();
     let begin = Instant::now();
-    while runners(&project) > 0 {
+    while runners(project) > 0 {
         assert!(begin.elapsed() < ENDS_WITHIN, "the runner outlives its server");
         std::thread::sleep(Duration::from_millis(20));
     }
-    let up = Up::start(&project, &[]);
-    let done = until(&up, &cookie, &run, "succeeded").await;
+    let second = up();
+    let done = until(&second, &cookie, &run, "succeeded").await;
     println!("killed, and done again after {} ms", begin.elapsed().as_millis());
     assert!(done["attempts"].as_array().unwrap().len() >= 2, "{done}");
-    assert_eq!(project.value("select count(*) from bronze.orders"), 400_000);
-    assert_eq!(project.value("select count(distinct id) from bronze.orders"), 400_000);
+    assert_eq!(project.value("select count(*) from bronze.orders"), ROWS);
+    assert_eq!(project.value("select count(distinct id) from bronze.orders"), ROWS);
+    second.stop();
+}
+
+#[tokio::test]
+async fn a_server_with_a_certificate_speaks_tls_and_nothing_else() {
+    let project = Project::new(&[]);
+    let file = |name: &str| project.path().join(name).to_string_lossy().into_owned();
+    let (certificate, key) = (file("cert.pem"), file("key.pem"));
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
+        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-days", "2", "-keyout", &key, "-out", &certificate])
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let up = Up::start(&project, &["--tls-certificate", &certificate, "--tls-key", &key]);
+    assert!(up.url("").starts_with("https://"), "{}", up.url(""));
+    let pem = std::fs::read(&certificate).unwrap();
+    let trusting = Client::builder()
+        .add_root_certificate(reqwest::Certificate::from_pem(&pem).unwrap())
+        .build()
+        .unwrap();
+    let answer = trusting.get(up.url("/healthz")).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+    assert_eq!(answer.version(), reqwest::Version::HTTP_2);
+    assert!(client().get(up.url("/healthz")).send().await.is_err(), "nobody has signed it");
+    let plain = up.url("/healthz").replace("https://", "http://");
+    assert!(client().get(plain).send().await.is_err());
     up.stop();
+    let problem = project.problem(&["up", "--tls-certificate", &key, "--tls-key", &certificate]);
+    assert_eq!(problem["code"], "setting_invalid");
 }
 
 #[tokio::test]
@@ -300,7 +365,8 @@ async fn a_runner_that_is_killed_is_replaced_and_a_run_that_is_stopped_ends_at_o
         service.url()
     );
     let project = Project::new(&[("pipelines/sales.yaml", &pipeline)]);
-    let (up, cookie) = opened(&project).await;
+    let up = Up::start(&project, &[]);
+    let cookie = opened(&up).await;
     let run = start(&up, &cookie).await;
     let path = format!("/api/v1/workspaces/test/runs/{run}");
     for attempt in 1..=2 {
@@ -310,7 +376,7 @@ async fn a_runner_that_is_killed_is_replaced_and_a_run_that_is_stopped_ends_at_o
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         if attempt == 1 {
-            let pattern = format!("{}.* runner", project.path().display());
+            let pattern = format!("{}.* work", project.path().display());
             assert!(
                 Command::new("pkill").args(["-KILL", "-f", &pattern]).status().unwrap().success()
             );

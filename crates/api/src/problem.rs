@@ -7,8 +7,9 @@ use utoipa::ToSchema;
 /// A problem as it travels.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ProblemBody {
-    /// The HTTP status.
-    pub status: u16,
+    /// The HTTP status, when the problem is the answer itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
     /// Stable identifier of the kind of problem, `snake_case`.
     pub code: String,
     /// The fact, in English; names in back-ticks.

@@ -90,7 +90,7 @@ pub enum RunStatus {
 }
 
 /// A run.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Run {
     /// Id of the run.
     pub id: String,

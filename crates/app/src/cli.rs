@@ -95,7 +95,8 @@ pub enum Command {
     /// Print JSON Schemas, for editors
     Schema(commands::schema::Arguments),
     /// Do user work for a server
-    #[command(hide = true)]
+    // Not `runner`: that would be proposed to whoever mistypes `run` or `runs`.
+    #[command(name = "work", hide = true)]
     Runner,
     /// Write the reference pages
     #[command(hide = true)]

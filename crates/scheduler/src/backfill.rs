@@ -242,6 +242,14 @@ impl State {
         Ok(())
     }
 
+    /// A run goes on that may be part of a back-fill.
+    pub(crate) fn join_backfill(&mut self, row: &RunRow) {
+        let filling = row.origin.backfill().and_then(|id| self.backfills.get_mut(&id));
+        if let Some(filling) = filling {
+            filling.open.insert(row.key);
+        }
+    }
+
     /// A run has ended that may be part of a back-fill.
     pub(crate) fn leave_backfill(&mut self, row: &RunRow) {
         let Some(id) = row.origin.backfill() else { return };

@@ -255,6 +255,7 @@ impl State {
                 .hint("wait for the other run to end, or cancel it"));
         }
         line.running.insert(key);
+        self.join_backfill(&row);
         row.deadline_us = Some(step.now_us.saturating_add(limits.timeout_us));
         set_status(&mut row, RunStatus::Running, step);
         self.set_run_timers(&row);

@@ -130,20 +130,21 @@ impl State {
     }
 
     fn load_run(&mut self, row: RunRow, rows: &[NodeRow], now_us: Micros) {
-        let filling = row.origin.backfill().and_then(|id| self.backfills.get_mut(&id));
-        if let Some(filling) = filling {
-            filling.open.insert(row.key);
+        if let RunStatus::Ended { .. } = row.status {
+            return;
         }
+        self.join_backfill(&row);
         let line = self.pipelines.entry(row.pipeline).or_default();
         match row.status {
-            RunStatus::Ended { .. } => return,
             RunStatus::Queued => {
                 line.queued.insert((rank(row.created_us, row.priority), row.key));
                 self.set_run_timers(&row);
                 self.queued.insert(row.key, row);
                 return;
             }
-            RunStatus::Running | RunStatus::Stopping { .. } => line.running.insert(row.key),
+            RunStatus::Running | RunStatus::Stopping { .. } | RunStatus::Ended { .. } => {
+                line.running.insert(row.key)
+            }
         };
         let mut nodes = Nodes::new(row.key, row.graph.clone());
         rows.iter().for_each(|node| nodes.restore(node));

@@ -33,6 +33,8 @@ const STATUSES: &[(Code, StatusCode)] = &[
     (codes::RUN_NOT_FOUND, StatusCode::NOT_FOUND),
     (codes::TABLE_NOT_FOUND, StatusCode::NOT_FOUND),
     (codes::SET_UP_DONE, StatusCode::GONE),
+    (codes::TOKEN_INVALID, StatusCode::GONE),
+    (codes::LAST_OWNER, StatusCode::CONFLICT),
     (codes::CONFLICT, StatusCode::CONFLICT),
     (codes::NAME_TAKEN, StatusCode::CONFLICT),
     (codes::RUN_LOCKED, StatusCode::CONFLICT),
@@ -58,7 +60,7 @@ fn status_of_fault(fault: Fault) -> StatusCode {
 
 /// The form that travels. What went wrong inside of us stays in the log.
 pub(crate) fn body(problem: &Problem) -> ProblemBody {
-    let status = status(problem.code()).as_u16();
+    let status = Some(status(problem.code()).as_u16());
     ProblemBody { status, ..stored_body(&problem.to_stored()) }
 }
 
@@ -76,7 +78,7 @@ pub(crate) fn stored_body(stored: &StoredProblem) -> ProblemBody {
         false => stored.message.clone(),
     };
     ProblemBody {
-        status: status_of_fault(stored.fault).as_u16(),
+        status: None,
         code: stored.code.clone(),
         title,
         detail: stored.detail.clone().filter(|_| !inside),

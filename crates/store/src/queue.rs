@@ -106,6 +106,10 @@ impl Queue {
 
     /// Puts the runs whose lease is over back, and says which: their workers are lost.
     pub async fn reclaim(&self, now_us: i64) -> Result<Vec<Run>> {
+        // Asked again and again; mostly there is nothing to write.
+        if lost(self.store.read(), now_us).await?.is_empty() {
+            return Ok(Vec::new());
+        }
         self.store.write(now_us, |tx, now_us| Box::pin(reclaim(tx, *now_us))).await
     }
 }
@@ -283,12 +287,17 @@ async fn report(
     rows::insert_all(tx, check_rows).await
 }
 
-async fn reclaim(tx: &Tx, now_us: i64) -> Attempt<Vec<Run>> {
-    let lost = run::Entity::find()
+/// Runs at work whose lease is over.
+async fn lost(db: &impl ConnectionTrait, now_us: i64) -> Attempt<Vec<run::Model>> {
+    Ok(run::Entity::find()
         .filter(run::Column::Status.eq(RunStatus::Running))
         .filter(run::Column::LeaseUntilUs.lte(now_us))
-        .all(tx)
-        .await?;
+        .all(db)
+        .await?)
+}
+
+async fn reclaim(tx: &Tx, now_us: i64) -> Attempt<Vec<Run>> {
+    let lost = lost(tx, now_us).await?;
     let mut reclaimed = Vec::with_capacity(lost.len());
     for mut row in lost {
         let lease = Lease { run: row.id.0.clone(), epoch: row.lease_epoch };

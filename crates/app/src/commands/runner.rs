@@ -1,4 +1,4 @@
-//! `affluent runner`: does user work for a server; started by it.
+//! `affluent work`: does user work for a server; started by it.
 
 use super::{Outcome, Session};
 use crate::output::ExitCode;

@@ -129,7 +129,7 @@ impl Host {
         if let Some(environment) = &self.environment {
             command.args(["--env", environment.as_str()]);
         }
-        command.arg("runner");
+        command.arg("work");
         for name in WITHHELD {
             command.env_remove(name);
         }

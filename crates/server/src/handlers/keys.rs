@@ -80,7 +80,7 @@ async fn create(
     let key = random(KEY_PREFIX)?;
     let row = store::NewApiKey {
         user: access.caller.user.id.clone(),
-        name: checked_name(&new.name)?,
+        name: checked_name(&new.name, "/name")?,
         prefix: key.reveal().chars().take(SHOWN_CHARACTERS).collect(),
         hash: fingerprint(&key),
         role: new.role,

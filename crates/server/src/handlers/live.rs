@@ -5,7 +5,7 @@ use super::runs::{run_id, shown, shown_line};
 use crate::access::Access;
 use crate::input::{InPath, InQuery};
 use api::permission::RunRead;
-use api::runs::{LiveEvent, LiveQuery, NodeCounts, RunPath};
+use api::runs::{LiveEvent, LiveQuery, NodeCounts, Run, RunPath};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::stream::{self, Stream};
@@ -32,7 +32,7 @@ struct Follower {
     /// Lines that the client has.
     lines: u64,
     /// How far the run was when the client was last told.
-    told: Option<store::Run>,
+    told: Option<Run>,
     counts: crate::runs::Counts,
     ready: VecDeque<Event>,
     is_over: bool,
@@ -108,8 +108,9 @@ impl Follower {
             self.counts = counts;
         }
         let is_over = run.status.is_final();
+        let run = shown(run);
         if !has_more && self.told.as_ref() != Some(&run) {
-            self.push(Event::default(), &LiveEvent::Run(shown(run.clone())));
+            self.push(Event::default(), &LiveEvent::Run(run.clone()));
             self.told = Some(run);
             self.is_over = is_over;
         }

@@ -130,7 +130,7 @@ async fn accept(
             guest.accept(&user.id, now_us).await?;
         }
         None => {
-            let name = checked_name(given.name.as_deref().unwrap_or_default())?;
+            let name = checked_name(given.name.as_deref().unwrap_or_default(), "/name")?;
             check_strength(&given.password, &[&invitation.email, &name])?;
             let hash = app.passwords.hash(&given.password).await?;
             guest.accept_as_new(&name, hash, now_us).await?;

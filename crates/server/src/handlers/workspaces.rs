@@ -2,6 +2,7 @@
 
 use super::sessions::shown;
 use crate::access::{Access, Installation};
+use crate::identity::people::checked_name;
 use crate::input::Body;
 use crate::output::{Answer, Created};
 use crate::route::Route;
@@ -31,7 +32,7 @@ async fn create(
     Body(new): Body<CreateWorkspace>,
 ) -> Result<Created<Workspace>> {
     let slug = Name::new(&new.name).map_err(|problem| problem.in_setting("/name"))?;
-    let title = new.title.unwrap_or(new.name);
+    let title = checked_name(&new.title.unwrap_or(new.name), "/title")?;
     let (store, user) = (&owner.app.store, &owner.caller.user.id);
     let new = NewWorkspace { slug, title };
     let made = store.workspaces().create(new, user, owner.app.now_us()).await?;
@@ -46,6 +47,7 @@ async fn change(
     access: Access<WorkspaceManage>,
     Body(change): Body<ChangeWorkspace>,
 ) -> Result<Answer<Workspace>> {
-    let changed = access.workspace.change(Some(change.title), None).await?;
+    let changed =
+        access.workspace.change(Some(checked_name(&change.title, "/title")?), None).await?;
     Ok(Answer(shown(&changed, access.role)))
 }

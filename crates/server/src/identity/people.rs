@@ -28,7 +28,7 @@ impl NewAccount {
     pub(crate) async fn check(self, passwords: &Passwords) -> Result<NewUser> {
         let Self { email, name, password } = self;
         let email = checked_email(&email)?;
-        let name = checked_name(&name)?;
+        let name = checked_name(&name, "/name")?;
         check_strength(&password, &[&email, &name])?;
         let password_hash = Some(passwords.hash(&password).await?);
         Ok(NewUser { email, name, password_hash })
@@ -52,14 +52,14 @@ pub(crate) fn checked_email(text: &str) -> Result<String> {
 }
 
 /// A name of 1 to 100 printable characters.
-pub(crate) fn checked_name(text: &str) -> Result<String> {
+pub(crate) fn checked_name(text: &str, setting: &str) -> Result<String> {
     let text = text.trim();
     let length = text.chars().count();
     if (1..=100).contains(&length) && !text.chars().any(char::is_control) {
         return Ok(text.to_owned());
     }
     Err(Problem::new(&codes::REQUEST_INVALID, "the name has no character, or more than 100")
-        .in_setting("/name"))
+        .in_setting(setting))
 }
 
 /// Makes an account. With `workspace` it manages the installation and owns that workspace.

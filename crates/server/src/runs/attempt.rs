@@ -2,7 +2,7 @@
 
 use super::{Line, Report, RunOrder, RunnerNews};
 use crate::app::App;
-use model::{Name, Problem, Result, codes};
+use model::{Code, Name, Problem, Result, codes};
 use serde_json::{Value, json};
 use std::time::Duration;
 use store::{Ending, Lease, LogLevel, LogLine, Run, RunStatus};
@@ -14,6 +14,8 @@ const LEASE_US: i64 = 3_000_000;
 const RENEW_EVERY: Duration = Duration::from_millis(500);
 /// A run that takes its runner down so often is set aside.
 const DEATHS_MAX: usize = 3;
+/// The database is away, or somebody else has the run.
+const NOT_OURS_TO_TELL: &[Code] = &[codes::STORE_FAILED, codes::COMMIT_UNKNOWN, codes::RUN_LOCKED];
 /// News that may wait to be written.
 const NEWS_MAX: usize = 256;
 
@@ -36,7 +38,7 @@ async fn try_attempt(app: &App, run: Run) -> Result<()> {
     app.live.changed(&run.id);
     let outcome = work(app, &run, &lease).await;
     if let Err(problem) = &outcome
-        && [codes::STORE_FAILED, codes::RUN_LOCKED].iter().any(|code| problem.is(code))
+        && NOT_OURS_TO_TELL.iter().any(|code| problem.is(code))
     {
         // Nothing can be said now, or by us. Once the lease is over the run is given out again.
         return outcome.map(drop);

@@ -194,6 +194,11 @@ async fn a_run_is_followed_live_to_its_end_and_a_client_that_comes_back_misses_n
     let all = events(&server, &cookie, &format!("{path}/live")).await;
     let ids: Vec<u64> = all.iter().filter_map(|(id, _)| *id).collect();
     assert_eq!(ids, [1, 2, 3]);
+    let runs = all.iter().filter(|(_, event)| event["type"] == "run");
+    let states: Vec<&Value> = runs.map(|(_, run)| &run["status"]).collect();
+    let mut different = states.clone();
+    different.dedup();
+    assert_eq!(states, different, "nothing is told twice");
     let (_, last) = all.last().unwrap();
     assert_eq!((&last["type"], &last["status"]), (&json!("run"), &json!("succeeded")));
     let rest = events(&server, &cookie, &format!("{path}/live?after=2")).await;

@@ -49,8 +49,8 @@ impl World {
         }
     }
 
-    /// No more slots are held than there are.
-    pub(super) fn check_slots(&self) {
+    /// No more slots are held than there are, and back-fills keep to their number of runs.
+    pub(super) fn check_limits(&self) {
         for (_, pool, size) in &self.database.declared.pools {
             let slots = |row: &NodeRow| {
                 let need = self.database.runs[&row.key.run].graph.node(row.key.node).need;
@@ -60,6 +60,18 @@ impl World {
             let leased = self.database.nodes.values().filter(|row| row.lease().is_some());
             let held: u32 = leased.map(slots).sum();
             assert!(held <= *size, "{held} slots of {size} of pool {pool} are held");
+        }
+        for backfill in self.database.backfills.values() {
+            let is_open = |run: &&RunRow| {
+                run.origin.backfill() == Some(backfill.id)
+                    && !self.resumed.contains(&run.key)
+                    && !matches!(run.status, RunStatus::Ended { .. })
+            };
+            let open = self.database.runs.values().filter(is_open).count();
+            let has_ended =
+                matches!(backfill.status, BackfillStatus::Done | BackfillStatus::Cancelled);
+            let most = if has_ended { 0 } else { backfill.parallel_max };
+            assert!(open <= most, "{open} runs of {backfill:?} go on");
         }
     }
 

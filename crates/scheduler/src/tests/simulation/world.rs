@@ -9,7 +9,7 @@ use crate::{
     LEADER_TTL_US, LeaderRow, Message, NodeEnd, NodeState, Origin, PipelineId, Request, RunEnd,
     RunKey, State, Trust, WorkerId,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use stdx::clock::Micros;
 use stdx::hash::Random;
@@ -83,6 +83,8 @@ pub(super) struct World {
     pub(super) wanted: Vec<Request>,
     /// Back-fills that people want.
     pub(super) fillings: Vec<Backfill>,
+    /// Runs that people wanted to go on, whatever was planned for them.
+    pub(super) resumed: BTreeSet<RunKey>,
     serial: u64,
     tally: Tally,
 }
@@ -106,6 +108,7 @@ impl World {
             actions: 0,
             wanted: Vec::new(),
             fillings: Vec::new(),
+            resumed: BTreeSet::new(),
             serial: 0,
             tally: Tally::default(),
         };
@@ -289,7 +292,7 @@ impl World {
         let (epoch, trust, was_wrong) = (leading.epoch, leading.trust, leading.was_wrong);
         match self.database.apply(epoch, &commands) {
             Ok(()) => {
-                self.check_slots();
+                self.check_limits();
                 if !was_wrong && self.random.below(64) == 0 {
                     self.check_copy(index);
                 }
@@ -407,6 +410,7 @@ impl World {
             }
             2 if !known.is_empty() => {
                 let run = known[usize::try_from(self.random.below(known.len() as u64)).unwrap()];
+                self.resumed.insert(run);
                 let nodes = self.database.nodes_of(run);
                 let run = self.database.runs[&run].clone();
                 self.send_to_leader(Event::Resume { run, nodes });
