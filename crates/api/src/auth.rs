@@ -115,6 +115,27 @@ pub struct Sessions {
     pub items: Vec<Session>,
 }
 
+/// An attempt to sign in.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct SignInAttempt {
+    /// When it was, µs since 1970, UTC.
+    pub at_us: i64,
+    /// Address it came from.
+    pub ip: String,
+    /// Whether it succeeded.
+    pub succeeded: bool,
+}
+
+/// Attempts to sign in, the newest first.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct SignInPage {
+    /// The attempts of this page.
+    pub items: Vec<SignInAttempt>,
+    /// Where the next page begins; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
 /// A session by its id.
 #[derive(Debug, Clone, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]

@@ -114,6 +114,35 @@ pub struct Invitation {
     pub expires_at_us: i64,
 }
 
+/// An invitation that can still be accepted, without its token.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct OpenInvitation {
+    /// Id of the invitation.
+    pub id: String,
+    /// E-mail address of whom it is for.
+    pub email: String,
+    /// The role it gives.
+    #[schema(value_type = RoleSchema)]
+    pub role: Role,
+    /// Until when it can be accepted, µs since 1970, UTC.
+    pub expires_at_us: i64,
+}
+
+/// All invitations that can still be accepted.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct OpenInvitations {
+    /// The invitations.
+    pub items: Vec<OpenInvitation>,
+}
+
+/// An invitation by id.
+#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct InvitationPath {
+    /// Id of the invitation.
+    pub invitation: String,
+}
+
 /// Accepts an invitation. Who has no account yet makes one.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -135,17 +135,13 @@ impl State {
         }
         self.join_backfill(&row);
         let line = self.pipelines.entry(row.pipeline).or_default();
-        match row.status {
-            RunStatus::Queued => {
-                line.queued.insert((rank(row.created_us, row.priority), row.key));
-                self.set_run_timers(&row);
-                self.queued.insert(row.key, row);
-                return;
-            }
-            RunStatus::Running | RunStatus::Stopping { .. } | RunStatus::Ended { .. } => {
-                line.running.insert(row.key)
-            }
-        };
+        if row.status == RunStatus::Queued {
+            line.queued.insert((rank(row.created_us, row.priority), row.key));
+            self.set_run_timers(&row);
+            self.queued.insert(row.key, row);
+            return;
+        }
+        line.running.insert(row.key);
         let mut nodes = Nodes::new(row.key, row.graph.clone());
         rows.iter().for_each(|node| nodes.restore(node));
         if let RunStatus::Stopping { end } = row.status {

@@ -8,15 +8,19 @@ use crate::identity::token::{fingerprint, random};
 use crate::input::{Body, InPath};
 use crate::output::{Answer, Created, Done};
 use crate::route::Route;
-use api::people::{AcceptInvitation, Invitation, Invite, Member, Members, SetRole, UserPath};
+use api::people::{
+    AcceptInvitation, Invitation, InvitationPath, Invite, Member, Members, OpenInvitation,
+    OpenInvitations, SetRole, UserPath,
+};
 use api::permission::{MemberManage, MemberRead};
 use api::workspaces::Workspace;
 use axum::http::Method;
 use model::{Problem, Result, Role, codes};
-use store::{NewInvitation, UserId};
+use store::{InvitationId, NewInvitation, UserId};
 
 const ALL: &str = "/api/v1/workspaces/{workspace}/members";
 const ONE: &str = "/api/v1/workspaces/{workspace}/members/{user}";
+const INVITATIONS: &str = "/api/v1/workspaces/{workspace}/invitations";
 /// An invitation is good for so long.
 const INVITATION_US: i64 = 7 * 24 * 60 * 60 * 1_000_000;
 
@@ -25,9 +29,16 @@ pub(super) fn routes() -> Vec<Route> {
         Route::new(Method::GET, ALL, "Who is a member.", list),
         Route::new(Method::PUT, ONE, "Give a member another role.", set_role),
         Route::new(Method::DELETE, ONE, "Take a member out, with all their API keys.", remove),
+        Route::new(Method::GET, INVITATIONS, "Invitations that can still be accepted.", invited),
+        Route::new(
+            Method::DELETE,
+            "/api/v1/workspaces/{workspace}/invitations/{invitation}",
+            "Take an invitation back.",
+            withdraw,
+        ),
         Route::new(
             Method::POST,
-            "/api/v1/workspaces/{workspace}/invitations",
+            INVITATIONS,
             "Invite somebody. The token in the answer is shown once: send it to them.",
             invite,
         ),
@@ -107,6 +118,26 @@ async fn invite(
         token: token.reveal().to_owned(),
         expires_at_us: made.expires_at_us,
     }))
+}
+
+async fn invited(access: Access<MemberManage>, (): ()) -> Result<Answer<OpenInvitations>> {
+    let open = access.workspace.invitations().list(access.app.now_us()).await?;
+    let items = open.into_iter().map(|invitation| OpenInvitation {
+        id: invitation.id.to_string(),
+        email: invitation.email,
+        role: invitation.role,
+        expires_at_us: invitation.expires_at_us,
+    });
+    Ok(Answer(OpenInvitations { items: items.collect() }))
+}
+
+async fn withdraw(
+    access: Access<MemberManage>,
+    InPath(path): InPath<InvitationPath>,
+) -> Result<Done> {
+    let id = InvitationId::parse(&path.invitation)?;
+    access.workspace.invitations().withdraw(&id).await?;
+    Ok(Done)
 }
 
 async fn accept(

@@ -1,19 +1,26 @@
 //! Who one is, and where one is signed in.
 
 use crate::access::{InPerson, SignedIn};
-use crate::input::InPath;
+use crate::input::{InPath, InQuery};
 use crate::output::{Answer, Done};
 use crate::route::Route;
-use api::auth::{Me, Session, SessionPath, Sessions};
+use api::auth::{Me, Session, SessionPath, Sessions, SignInAttempt, SignInPage};
+use api::page::PageQuery;
 use api::workspaces::Workspace;
 use axum::http::Method;
 use model::Result;
-use store::TokenHash;
+use store::{SignInOutcome, TokenHash};
 
 pub(super) fn routes() -> Vec<Route> {
     let (get, delete) = (Method::GET, Method::DELETE);
     vec![
         Route::new(get.clone(), "/api/v1/me", "Who one is, and which workspaces one is in.", me),
+        Route::new(
+            get.clone(),
+            "/api/v1/me/sign-ins",
+            "Who has tried to sign in as oneself, the newest first.",
+            sign_ins,
+        ),
         Route::new(get, "/api/v1/me/sessions", "Where one is signed in.", list),
         Route::new(
             delete.clone(),
@@ -67,6 +74,18 @@ async fn list(me: InPerson, (): ()) -> Result<Answer<Sessions>> {
         user_agent: session.user_agent.unwrap_or_default(),
     });
     Ok(Answer(Sessions { items: sessions.collect() }))
+}
+
+async fn sign_ins(me: InPerson, InQuery(page): InQuery<PageQuery>) -> Result<Answer<SignInPage>> {
+    let history = me.app.store.sign_ins();
+    let after = page.after.as_deref();
+    let found = history.history(Some(&me.user.id), after, page.items_max()).await?;
+    let items = found.items.into_iter().map(|attempt| SignInAttempt {
+        at_us: attempt.at_us,
+        ip: attempt.ip.unwrap_or_default(),
+        succeeded: attempt.outcome == SignInOutcome::Succeeded,
+    });
+    Ok(Answer(SignInPage { items: items.collect(), next: found.next }))
 }
 
 async fn end(me: InPerson, InPath(path): InPath<SessionPath>) -> Result<Done> {

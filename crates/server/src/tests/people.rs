@@ -47,6 +47,25 @@ async fn an_invitation_for_an_account_needs_its_password() {
 }
 
 #[tokio::test]
+async fn an_invitation_that_is_taken_back_opens_nothing() {
+    let server = Server::new().await;
+    let (owner, _) = server.set_up().await;
+    let cookie = server.session(&owner.id).await;
+    let invite = json!({"email": "wrong@example.org", "role": "admin"});
+    let made = server.json(Method::POST, INVITATIONS, Some(&cookie), invite).await;
+    let open = server.get(INVITATIONS, Some(&cookie)).await;
+    assert!(!open.body.to_string().contains(made.body["token"].as_str().unwrap()));
+    let id = open.body["items"][0]["id"].as_str().unwrap();
+    let path = format!("{INVITATIONS}/{id}");
+    let taken = server.json(Method::DELETE, &path, Some(&cookie), json!({})).await;
+    assert_eq!(taken.status, StatusCode::NO_CONTENT);
+    let body = json!({"token": made.body["token"], "name": "Wrong", "password": PASSWORD});
+    let late = server.json(Method::POST, ACCEPT, None, body).await;
+    assert_eq!(late.code(), "token_invalid");
+    assert_eq!(server.get(INVITATIONS, Some(&cookie)).await.body["items"], json!([]));
+}
+
+#[tokio::test]
 async fn an_invitation_expires() {
     let server = Server::new().await;
     let (owner, _) = server.set_up().await;

@@ -63,6 +63,13 @@ async fn what_is_wrong_is_not_told() {
     let nobody = server.json(Method::POST, SIGN_IN, None, nobody).await;
     assert_eq!(wrong.status, StatusCode::UNAUTHORIZED);
     assert_eq!((wrong.status, wrong.body), (nobody.status, nobody.body));
+    server.clock.advance(SECOND);
+    let right = server.json(Method::POST, SIGN_IN, None, credentials(PASSWORD)).await;
+    let history = server.get("/api/v1/me/sign-ins", Some(&right.cookie())).await;
+    let items = history.body["items"].as_array().unwrap();
+    let succeeded: Vec<&Value> = items.iter().map(|attempt| &attempt["succeeded"]).collect();
+    assert_eq!(succeeded, [&json!(true), &json!(false)]);
+    assert_eq!(items[0]["ip"], "192.0.2.1");
 }
 
 #[tokio::test]

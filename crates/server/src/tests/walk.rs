@@ -147,6 +147,7 @@ fn filled(route: &Route) -> String {
         .path
         .replace("{workspace}", "shop")
         .replace("{pipeline}", "quick")
+        .replace("{invitation}", "01ARZ3NDEKTSV4RRFFQ69G5FAV")
         .replace("{run}", "01ARZ3NDEKTSV4RRFFQ69G5FAV")
         .replace("{user}", "01ARZ3NDEKTSV4RRFFQ69G5FAV")
         .replace("{key}", "01ARZ3NDEKTSV4RRFFQ69G5FAV")
