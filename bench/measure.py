@@ -32,7 +32,7 @@ def run(command, cwd=None):
     wall = time.perf_counter() - begin
     if status != 0:
         sys.exit(f"{' '.join(command)} failed:\n{output}")
-    return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000, output)
+    return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e6, output)
 
 
 def best(runs):

@@ -8,9 +8,9 @@ const PURGE_DELAY: mi_option_t = 15;
 /// A run's memory limit is about what the process has. Where it is small, freed pages go back
 /// at once.
 const DELAY_MILLISECONDS_SMALL: c_long = 0;
-/// Elsewhere they are kept for the next batches: to give them back and to take new ones costs a
-/// third of the time of operations that spill.
-const DELAY_MILLISECONDS: c_long = 10_000;
+/// Elsewhere they are kept for the next batches: to give them back at once and to take new ones
+/// costs operations that spill a third of their time. Much longer, and what is kept counts.
+const DELAY_MILLISECONDS: c_long = 1_000;
 /// Limits below this are small.
 const MEMORY_BYTES_SMALL: usize = 256 << 20;
 
