@@ -324,7 +324,8 @@ async fn killed_and_back(project: &Project, up: impl Fn() -> Up) {
     second.stop();
 }
 
-#[tokio::test]
+// The client's side has to go on while this waits for the server to stop.
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_with_a_certificate_speaks_tls_and_nothing_else() {
     let project = Project::new(&[]);
     let file = |name: &str| project.path().join(name).to_string_lossy().into_owned();
@@ -365,7 +366,7 @@ async fn a_runner_that_is_killed_is_replaced_and_a_run_that_is_stopped_ends_at_o
         service.url()
     );
     let project = Project::new(&[("pipelines/sales.yaml", &pipeline)]);
-    let up = Up::start(&project, &[]);
+    let up = Up::start(&project, &["--memory", "300", "--threads", "1"]);
     let cookie = opened(&up).await;
     let run = start(&up, &cookie).await;
     let path = format!("/api/v1/workspaces/test/runs/{run}");
@@ -376,7 +377,8 @@ async fn a_runner_that_is_killed_is_replaced_and_a_run_that_is_stopped_ends_at_o
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         if attempt == 1 {
-            let pattern = format!("{}.* work", project.path().display());
+            // The limits of the server are those of its runners.
+            let pattern = format!("{} --memory 300 --threads 1 work", project.path().display());
             assert!(
                 Command::new("pkill").args(["-KILL", "-f", &pattern]).status().unwrap().success()
             );

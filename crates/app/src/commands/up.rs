@@ -4,7 +4,7 @@ use super::{Outcome, Session};
 use crate::metadata;
 use crate::output::{Colour, ExitCode};
 use crate::runner::Host;
-use crate::workbench::Workbench;
+use crate::workbench::{self, Workbench};
 use clap::Args;
 use model::{Problem, Result, codes};
 use serde_json::json;
@@ -73,11 +73,9 @@ async fn serve(session: &Session, workbench: &Workbench, arguments: Arguments) -
     let scheme = if tls.is_some() { "https" } else { "http" };
     let port = Port::bind(arguments.listen, tls).await?;
     let address = port.address()?;
-    let host = Host {
-        project: workbench.folder.dir.clone(),
-        environment: session.settings.environment.clone(),
-        workspace: workspace.clone(),
-    };
+    let project = workbench.folder.dir.clone();
+    let runners = workbench::Settings { project, ..session.settings.clone() };
+    let host = Host { settings: runners, workspace: workspace.clone() };
     let app = App::new(
         store,
         clock,

@@ -1,12 +1,12 @@
 //! The server's side.
 
 use super::protocol::{Level, News, Order, line};
+use crate::workbench::Settings;
 use async_trait::async_trait;
 use engine::project::ProjectFolder;
 use model::{Name, Problem, Result, codes};
 use rustix::process::{Pid, Signal, kill_process_group};
 use server::{Line, LogLevel, PipelineInfo, Report, RunOrder, Runner, RunnerNews};
-use std::path::PathBuf;
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
@@ -21,10 +21,8 @@ const LAST_WORDS_BYTES_MAX: u64 = 4096;
 
 /// Starts a runner per run, for the project that the server was started in.
 pub(crate) struct Host {
-    /// The project's folder.
-    pub(crate) project: PathBuf,
-    /// The environment that was chosen.
-    pub(crate) environment: Option<Name>,
+    /// The project's folder, environment and limits, as the server was given them.
+    pub(crate) settings: Settings,
     /// The workspace that the folder feeds.
     pub(crate) workspace: Name,
 }
@@ -35,7 +33,7 @@ impl Runner for Host {
         if *workspace != self.workspace {
             return Ok(Vec::new());
         }
-        let (project, environment) = (self.project.clone(), self.environment.clone());
+        let Settings { project, environment, .. } = self.settings.clone();
         let load = move || ProjectFolder::load(&project, environment.as_ref(), &NoSecrets);
         let folder = tokio::task::spawn_blocking(load).await.map_err(internal)?;
         let folder = folder.map_err(|mut problems| problems.swap_remove(0))?;
@@ -125,9 +123,16 @@ impl Running {
 impl Host {
     async fn start(&self, order: &RunOrder) -> Result<Running> {
         let mut command = Command::new(THIS_PROGRAM);
-        command.arg("-C").arg(&self.project);
-        if let Some(environment) = &self.environment {
+        let Settings { project, environment, memory_mib, threads } = &self.settings;
+        command.arg("-C").arg(project);
+        if let Some(environment) = environment {
             command.args(["--env", environment.as_str()]);
+        }
+        if let Some(memory) = memory_mib {
+            command.args(["--memory", &memory.to_string()]);
+        }
+        if let Some(threads) = threads {
+            command.args(["--threads", &threads.to_string()]);
         }
         command.arg("work");
         for name in WITHHELD {
