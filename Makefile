@@ -25,7 +25,7 @@ setup: ## Install what is missing for everything below
 
 demo: ## Build, make sample data, run the sample project end to end
 	@scripts/setup build
-	@scripts/say "building affluent (the first time takes a quarter of an hour or more; then seconds)"
+	@scripts/say "building affluent (the first time takes 20 minutes or so; then seconds)"
 	@cargo build $(PROGRAM)
 	@$(AFFLUENT) demo $(DEMO_DIR)
 	@scripts/say "to call it by its name: export PATH=$(dir $(AFFLUENT)):\$$PATH"
