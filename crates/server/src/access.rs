@@ -121,10 +121,6 @@ pub(crate) struct Access<P> {
     pub(crate) about: Workspace,
     /// All that belongs to it, and nothing else.
     pub(crate) workspace: InWorkspace,
-    /// With the same key, the same request means the same thing.
-    pub(crate) idempotency_key: Option<String>,
-    /// The last event of a stream that the client has.
-    pub(crate) last_event: Option<u64>,
     permit: PhantomData<fn() -> P>,
 }
 
@@ -151,17 +147,7 @@ impl<P: Permit> Guard for Access<P> {
         if role < P::PERMISSION.least {
             return Err(missing(P::PERMISSION.id, P::PERMISSION.least, role));
         }
-        let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
-        Ok(Self {
-            app: app.clone(),
-            caller,
-            role,
-            about,
-            workspace,
-            idempotency_key: header("idempotency-key").map(str::to_owned),
-            last_event: header("last-event-id").and_then(|id| id.parse().ok()),
-            permit: PhantomData,
-        })
+        Ok(Self { app: app.clone(), caller, role, about, workspace, permit: PhantomData })
     }
 }
 

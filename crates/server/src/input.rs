@@ -7,9 +7,10 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use model::{Problem, Result, codes};
 use serde::de::DeserializeOwned;
+use utoipa::openapi::path::{ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::{ContentBuilder, Ref, Required};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 /// JSON bodies are no longer than this.
 pub(crate) const BODY_BYTES_MAX: usize = 10 << 20;
@@ -114,6 +115,59 @@ where
         let path = in_path(&mut parts).await?;
         Ok((InPath(path), I::read(Request::from_parts(parts, body)).await?))
     }
+}
+
+/// What follows, with the client's own name for the request: sent again, it means the same thing.
+pub(crate) struct Keyed<I> {
+    pub(crate) key: Option<String>,
+    pub(crate) input: I,
+}
+
+impl<I: Input> Input for Keyed<I> {
+    fn describe(description: &mut Description) {
+        let about = "Names the request: the same one sent again with it means the same thing.";
+        describe_header(description, "Idempotency-Key", about);
+        I::describe(description);
+    }
+
+    async fn read(request: Request) -> Result<Self> {
+        let key = header(&request, "idempotency-key").map(str::to_owned);
+        Ok(Self { key, input: I::read(request).await? })
+    }
+}
+
+/// What follows, and the last event of a stream that the client has.
+pub(crate) struct Resumed<I> {
+    pub(crate) last_event: Option<u64>,
+    pub(crate) input: I,
+}
+
+impl<I: Input> Input for Resumed<I> {
+    fn describe(description: &mut Description) {
+        let about = "Number of the last event that the client has; browsers send it by themselves.";
+        describe_header(description, "Last-Event-ID", about);
+        I::describe(description);
+    }
+
+    async fn read(request: Request) -> Result<Self> {
+        let last_event = header(&request, "last-event-id").and_then(|id| id.parse().ok());
+        Ok(Self { last_event, input: I::read(request).await? })
+    }
+}
+
+fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
+    request.headers().get(name).and_then(|value| value.to_str().ok())
+}
+
+fn describe_header(description: &mut Description, name: &str, about: &str) {
+    let parameter = ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(about))
+        .schema(Some(String::schema()))
+        .build();
+    description.change(|operation| operation.parameter(parameter));
 }
 
 /// Reads values of the path.

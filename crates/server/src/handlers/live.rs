@@ -3,7 +3,7 @@
 
 use super::runs::{run_id, shown, shown_line};
 use crate::access::Access;
-use crate::input::{InPath, InQuery};
+use crate::input::{InPath, InQuery, Resumed};
 use api::permission::RunRead;
 use api::runs::{LiveEvent, LiveQuery, NodeCounts, Run, RunPath};
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -41,7 +41,10 @@ struct Follower {
 
 pub(super) async fn live(
     access: Access<RunRead>,
-    (InPath(path), InQuery(query)): (InPath<RunPath>, InQuery<LiveQuery>),
+    Resumed { last_event, input: (InPath(path), InQuery(query)) }: Resumed<(
+        InPath<RunPath>,
+        InQuery<LiveQuery>,
+    )>,
 ) -> Result<Response> {
     let run = run_id(&path.run)?;
     let runs = access.workspace.runs();
@@ -52,7 +55,7 @@ pub(super) async fn live(
         runs,
         run,
         now,
-        lines: access.last_event.or(query.after).unwrap_or(0),
+        lines: last_event.or(query.after).unwrap_or(0),
         told: None,
         counts: Vec::new(),
         ready: VecDeque::new(),

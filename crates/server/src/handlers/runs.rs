@@ -2,7 +2,7 @@
 
 use super::live::live;
 use crate::access::Access;
-use crate::input::{Body, InPath, InQuery};
+use crate::input::{Body, InPath, InQuery, Keyed};
 use crate::output::{Accepted, Answer};
 use crate::refusal;
 use crate::route::Route;
@@ -79,7 +79,10 @@ async fn pipelines(access: Access<WorkspaceRead>, (): ()) -> Result<Answer<Pipel
 
 async fn start(
     access: Access<RunStart>,
-    (InPath(path), Body(start)): (InPath<PipelinePath>, Body<StartRun>),
+    Keyed { key, input: (InPath(path), Body(start)) }: Keyed<(
+        InPath<PipelinePath>,
+        Body<StartRun>,
+    )>,
 ) -> Result<Accepted<Run>> {
     let app = &access.app;
     let workspace = Name::new(&access.about.slug)?;
@@ -103,7 +106,7 @@ async fn start(
         params: Value::Object(start.params),
         interval_us: None,
         priority: 0,
-        idempotency_key: access.idempotency_key.clone(),
+        idempotency_key: key,
     };
     let run = access.workspace.runs().accept(new, now_us).await?;
     app.wake.notify_one();

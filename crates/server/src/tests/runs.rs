@@ -165,8 +165,17 @@ async fn a_hundred_runs_at_once_are_all_done_once() {
 }
 
 /// The events of a live stream, read to its end.
-async fn events(server: &Server, cookie: &str, path: &str) -> Vec<(Option<u64>, Value)> {
-    let request = to(Method::GET, path).header(header::COOKIE, cookie).body(Body::empty()).unwrap();
+async fn events(
+    server: &Server,
+    cookie: &str,
+    path: &str,
+    last: Option<u64>,
+) -> Vec<(Option<u64>, Value)> {
+    let mut request = to(Method::GET, path).header(header::COOKIE, cookie);
+    if let Some(last) = last {
+        request = request.header("last-event-id", last);
+    }
+    let request = request.body(Body::empty()).unwrap();
     let response =
         tower::ServiceExt::oneshot(crate::router(server.app.clone()), request).await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
@@ -191,7 +200,7 @@ async fn a_run_is_followed_live_to_its_end_and_a_client_that_comes_back_misses_n
     let cookie = server.session(&owner.id).await;
     let path = start(&server, &cookie, "quick").await;
     let _at_work = server.dispatch();
-    let all = events(&server, &cookie, &format!("{path}/live")).await;
+    let all = events(&server, &cookie, &format!("{path}/live"), None).await;
     let ids: Vec<u64> = all.iter().filter_map(|(id, _)| *id).collect();
     assert_eq!(ids, [1, 2, 3]);
     let runs = all.iter().filter(|(_, event)| event["type"] == "run");
@@ -201,10 +210,13 @@ async fn a_run_is_followed_live_to_its_end_and_a_client_that_comes_back_misses_n
     assert_eq!(states, different, "nothing is told twice");
     let (_, last) = all.last().unwrap();
     assert_eq!((&last["type"], &last["status"]), (&json!("run"), &json!("succeeded")));
-    let rest = events(&server, &cookie, &format!("{path}/live?after=2")).await;
-    let ids: Vec<u64> = rest.iter().filter_map(|(id, _)| *id).collect();
-    assert_eq!(ids, [3]);
-    assert_eq!(rest.last().unwrap().1["status"], "succeeded");
+    let live = format!("{path}/live");
+    for (path, last) in [(format!("{live}?after=2"), None), (live, Some(2))] {
+        let rest = events(&server, &cookie, &path, last).await;
+        let ids: Vec<u64> = rest.iter().filter_map(|(id, _)| *id).collect();
+        assert_eq!(ids, [3], "{path} after {last:?}");
+        assert_eq!(rest.last().unwrap().1["status"], "succeeded");
+    }
 }
 
 #[tokio::test]
