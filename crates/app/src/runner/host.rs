@@ -36,7 +36,9 @@ impl Runner for Host {
         let Settings { project, environment, .. } = self.settings.clone();
         let load = move || ProjectFolder::load(&project, environment.as_ref(), &NoSecrets);
         let folder = tokio::task::spawn_blocking(load).await.map_err(internal)?;
-        let folder = folder.map_err(|mut problems| problems.swap_remove(0))?;
+        let folder = folder.map_err(|problems| {
+            problems.into_iter().next().unwrap_or_else(|| internal("no problem is given"))
+        })?;
         let pipelines = folder.pipelines.into_values().map(|file| PipelineInfo {
             name: file.pipeline.name,
             description: file.pipeline.description,

@@ -11,7 +11,7 @@ use store::LogLevel;
 use tokio::sync::{mpsc, watch};
 
 /// The pipelines of the workspace `shop`.
-const PIPELINES: &[&str] = &["quick", "endless", "failing", "deadly", "deadly_once"];
+const PIPELINES: &[&str] = &["quick", "endless", "failing", "deadly", "deadly_once", "panics_once"];
 
 #[derive(Clone, Default)]
 pub(super) struct Puppet {
@@ -84,6 +84,7 @@ async fn play(
         }
         "deadly" => Err(Problem::new(&codes::RUNNER_LOST, "the runner died")),
         "deadly_once" if earlier == 0 => Err(Problem::new(&codes::RUNNER_LOST, "the runner died")),
+        "panics_once" if earlier == 0 => panic!("what the dispatcher must survive"),
         "failing" => {
             let problem = Problem::new(&codes::FILE_NOT_FOUND, "`orders.csv` is not there");
             Ok(Report { nodes, problems: vec![problem.to_stored()] })

@@ -1,6 +1,6 @@
 //! Runs through the interface: taken on once, done once, followed to the end.
 
-use super::support::{Server, to};
+use super::support::{SECOND, Server, to};
 use axum::body::{Body, to_bytes};
 use axum::http::{Method, StatusCode, header};
 use model::Role;
@@ -89,6 +89,22 @@ async fn a_lost_runner_is_replaced_and_the_third_time_the_run_is_set_aside() {
     assert_eq!(run["problem"]["code"], "runner_lost");
     let quick = start(&server, &cookie, "quick").await;
     until(&server, &cookie, &quick, "succeeded").await;
+}
+
+#[tokio::test]
+async fn an_attempt_that_panics_blocks_nothing() {
+    let server = Server::new().await;
+    let (owner, _) = server.set_up().await;
+    let cookie = server.session(&owner.id).await;
+    let _at_work = server.dispatch();
+    let first = start(&server, &cookie, "panics_once").await;
+    let begin = Instant::now();
+    while server.get(&first, Some(&cookie)).await.body["status"] != "succeeded" {
+        assert!(begin.elapsed() < WITHIN, "the place of an attempt that panicked is not free");
+        // Nobody renews its lease any more.
+        server.clock.advance(SECOND);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test]
