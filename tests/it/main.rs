@@ -6,6 +6,7 @@
 mod boutique;
 mod checks;
 mod crash;
+mod desk;
 mod disks;
 mod docs;
 mod examples;

@@ -18,13 +18,13 @@ const ENDS_WITHIN: Duration = Duration::from_secs(20);
 const DATABASE: &str = "AFFLUENT_DATABASE";
 
 /// A server that runs, and what it has said when it began.
-struct Up {
+pub(crate) struct Up {
     process: Child,
     said: Value,
 }
 
 impl Up {
-    fn start(project: &Project, arguments: &[&str]) -> Self {
+    pub(crate) fn start(project: &Project, arguments: &[&str]) -> Self {
         let arguments = [&["--json", "up", "--listen", "127.0.0.1:0"], arguments].concat();
         Self::of(command(project, &arguments))
     }
@@ -43,12 +43,18 @@ impl Up {
         Self { process, said }
     }
 
-    fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.said["url"].as_str().unwrap())
     }
 
+    /// Kills it.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
     /// Asks it to stop, and waits.
-    fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         signal(&self.process, "TERM");
         let begin = Instant::now();
         while begin.elapsed() < ENDS_WITHIN {
@@ -83,7 +89,7 @@ fn command(project: &Project, arguments: &[&str]) -> Command {
 }
 
 /// A client that follows no redirects and keeps no cookies.
-fn client() -> Client {
+pub(crate) fn client() -> Client {
     Client::builder().redirect(Policy::none()).build().unwrap()
 }
 
@@ -216,7 +222,7 @@ nodes:
 ";
 
 /// The cookie that the link of a server gives.
-async fn opened(up: &Up) -> String {
+pub(crate) async fn opened(up: &Up) -> String {
     let link = up.said["entry"]["open"].as_str().unwrap();
     let opened = client().get(link).send().await.unwrap();
     let cookie = opened.headers()[SET_COOKIE].to_str().unwrap();

@@ -42,12 +42,23 @@ macro_rules! permissions {
 
 permissions! {
     WorkspaceRead = "workspace.read", Viewer, "See the workspace, its definitions and its tables.";
+    DefinitionRead = "definition.read", Viewer, "See documents, their versions and what they compile to.";
+    TableRead = "table.read", Viewer, "See tables: rows, versions, profiles and lineage.";
     RunRead = "run.read", Viewer, "See runs, what they did and what they say.";
     MemberRead = "member.read", Viewer, "See who is a member.";
     RunStart = "run.start", Operator, "Start and stop runs.";
+    InboxOwn = "inbox.own", Viewer, "Read one's own inbox.";
+    AlertRead = "alert.read", Operator, "See channels and alert rules.";
     KeyOwn = "key.own", Operator, "Make API keys for oneself, of at most one's own role.";
+    DefinitionWrite = "definition.write", Editor, "Save, change and delete documents.";
+    QueryRun = "query.run", Editor, "Ask in SQL, and see rows after any node.";
     MemberManage = "member.manage", Admin, "Invite, change and remove members up to one's own role.";
+    AlertManage = "alert.manage", Admin, "Make, change, try and remove channels and alert rules.";
     KeyManage = "key.manage", Admin, "See and revoke the API keys of everybody.";
+    ConnectionTest = "connection.test", Editor, "Test connections and look behind them.";
+    UploadWrite = "upload.write", Editor, "Upload files and remove them.";
+    SecretManage = "secret.manage", Admin, "Set and remove the secrets of connections.";
+    AuditRead = "audit.read", Admin, "See who has changed what, and verify it.";
     WorkspaceManage = "workspace.manage", Owner, "Change the workspace itself.";
 }
 

@@ -14,6 +14,18 @@ pub struct Pipeline {
     pub description: String,
     /// Words it is selected by.
     pub tags: Vec<String>,
+    /// Whether runs by schedules and triggers are held back.
+    pub paused: bool,
+    /// When it was last changed, µs since 1970, UTC.
+    pub updated_at_us: i64,
+}
+
+/// What is to change of a pipeline.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PipelineChange {
+    /// Whether runs by schedules and triggers are held back.
+    pub paused: bool,
 }
 
 /// The pipelines of a workspace, by name.
@@ -30,6 +42,10 @@ pub struct StartRun {
     /// Values of parameters.
     #[schema(value_type = Object)]
     pub params: Map<String, Value>,
+    /// The interval that the run is for, both ends, µs since 1970, UTC, the second exclusive.
+    pub interval_us: Option<(i64, i64)>,
+    /// Higher is sooner, between -100 and 100; added to the pipeline's own.
+    pub priority: i32,
 }
 
 /// A pipeline by name.
@@ -48,6 +64,45 @@ pub struct RunPath {
     pub run: String,
 }
 
+/// A task of a run.
+#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct TaskPath {
+    /// Id of the run.
+    pub run: String,
+    /// Name of the task: that of its node.
+    pub task: String,
+}
+
+/// What a person answers to a task that asks.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TaskAnswer {
+    /// Yes or no.
+    pub approved: bool,
+    /// What was filled in.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    pub fields: Map<String, Value>,
+}
+
+/// Which lines of a log.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct LogQuery {
+    /// Only lines about this node.
+    pub node: Option<String>,
+    /// The least level: `debug`, `info`, `warn` or `error`; all unless given.
+    pub level: Option<String>,
+    /// Only lines whose message has this text in it, in any case.
+    pub search: Option<String>,
+    /// How many items at most: 50 unless given, no more than 500.
+    pub limit: Option<u64>,
+    /// What the page before gave as `next`.
+    pub after: Option<String>,
+}
+
 /// Which runs.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -55,6 +110,12 @@ pub struct RunPath {
 pub struct RunsQuery {
     /// Only those of this pipeline.
     pub pipeline: Option<String>,
+    /// Only those of these statuses, separated by commas.
+    pub status: Option<String>,
+    /// Only those accepted at this instant or later, µs since 1970, UTC.
+    pub since_us: Option<i64>,
+    /// Only those accepted before this instant.
+    pub until_us: Option<i64>,
     /// How many items at most: 50 unless given, no more than 500.
     pub limit: Option<u64>,
     /// What the page before gave as `next`.
@@ -79,12 +140,18 @@ pub enum RunStatus {
     Queued,
     /// At work.
     Running,
+    /// What has begun comes to its end; nothing new begins.
+    Stopping,
     /// All sinks have committed, or there was nothing new to read.
     Succeeded,
     /// A problem stopped it; what is unfinished is resumed by the next run.
     Failed,
     /// A person stopped it; what is unfinished is resumed by the next run.
     Cancelled,
+    /// It took longer than it may.
+    TimedOut,
+    /// It never began, because of another run of its pipeline.
+    Skipped,
     /// It took its runner down again and again, and is not tried any more.
     Quarantined,
 }
@@ -98,6 +165,14 @@ pub struct Run {
     pub pipeline: String,
     /// How far it is.
     pub status: RunStatus,
+    /// Why there is a run: `manual`, `api`, `schedule`, `event`, `webhook`, `backfill` or `run`.
+    pub started_by: String,
+    /// The schedule, trigger, back-fill or run that wanted it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The interval it is for, both ends, µs since 1970, UTC, the second exclusive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval_us: Option<(i64, i64)>,
     /// Values of parameters.
     #[schema(value_type = Object)]
     pub params: Value,
@@ -134,10 +209,44 @@ pub struct RunDetail {
     /// The run.
     #[serde(flatten)]
     pub run: Run,
-    /// What each node has done.
+    /// Hash of what it consists of; runs of the same version of a pipeline have the same.
+    pub plan: String,
+    /// Its tasks, parents before their children.
+    pub tasks: Vec<TaskRun>,
+    /// What each data node has done.
     pub nodes: Vec<NodeRun>,
     /// How often it was tried, and what became of each attempt.
     pub attempts: Vec<Attempt>,
+}
+
+/// A task of a run: an action, or all data nodes together.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct TaskRun {
+    /// The node's name; `(data)` for all data nodes together.
+    pub name: String,
+    /// Its module; absent for data nodes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub module: Option<String>,
+    /// The tasks that it waits for.
+    pub after: Vec<String>,
+    /// `waiting`, `ready`, `resting`, `leased`, `asking`, `succeeded`, `failed`, `skipped`,
+    /// `cancelled` or `quarantined`.
+    pub state: String,
+    /// When its first attempt began, µs since 1970, UTC.
+    pub started_at_us: Option<i64>,
+    /// When it ended.
+    pub ended_at_us: Option<i64>,
+    /// What it gives to later tasks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Object)]
+    pub output: Option<Value>,
+    /// What a person is asked, as long as it waits for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Object)]
+    pub question: Option<Value>,
+    /// Why its last attempt failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<ProblemBody>,
 }
 
 /// What a node has done.
@@ -155,15 +264,20 @@ pub struct NodeRun {
     pub elapsed_ms: u64,
 }
 
-/// An attempt of a run.
+/// An attempt at a task.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Attempt {
+    /// The task.
+    pub task: String,
     /// Its number, from 1.
     pub number: i64,
     /// When it began, µs since 1970, UTC.
     pub started_at_us: i64,
     /// When it ended.
     pub ended_at_us: Option<i64>,
+    /// `succeeded`, `failed`, `lost` or `returned`; absent while it goes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end: Option<String>,
     /// Why it ended, if it did not end well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<ProblemBody>,
@@ -172,6 +286,8 @@ pub struct Attempt {
 /// A line of a run's log.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct LogLine {
+    /// Its number, from 1.
+    pub seq: i64,
     /// The node it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,

@@ -64,6 +64,11 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
+    /// The rows alone.
+    pub(crate) fn into_batches(self) -> Batches {
+        self.batches
+    }
+
     /// All rows, and how many more could not be read.
     pub(crate) async fn collect(self) -> Result<(Vec<RecordBatch>, u64)> {
         let batches = self.batches.collect().await?;
@@ -159,10 +164,16 @@ pub(crate) async fn run(workbench: &Workbench, text: &str) -> Result<Rows> {
 }
 
 async fn open(workbench: &Workbench, name: &str, unread: &Arc<Unread>) -> Result<Opened> {
+    let Some(files) = &workbench.files else {
+        let fact = format!("`{name}` is a file, and queries on a server read tables alone");
+        return Err(Problem::new(&codes::SQL_REFUSED, fact)
+            .arg("file", name)
+            .hint("let a pipeline bring its rows into a table, and ask the table"));
+    };
     let path = if name.contains("://") {
         name.to_owned()
     } else {
-        workbench.files.join(name).to_string_lossy().into_owned()
+        files.join(name).to_string_lossy().into_owned()
     };
     if Path::new(&path).is_dir() {
         let fact = format!("`{name}` is a folder");

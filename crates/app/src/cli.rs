@@ -62,6 +62,12 @@ pub enum Command {
     Run(commands::run::Arguments),
     /// Serve the project to people and programs
     Up(commands::up::Arguments),
+    /// Give the documents of a folder to a server
+    Apply(commands::apply::Arguments),
+    /// Write the documents of a server into a folder
+    Export(commands::export::Arguments),
+    /// Show what differs between a folder and a server
+    Diff(commands::diff::Arguments),
     /// Make accounts for a server, set passwords
     User(commands::user::Arguments),
     /// Check all documents without running anything
@@ -98,6 +104,12 @@ pub enum Command {
     // Not `runner`: that would be proposed to whoever mistypes `run` or `runs`.
     #[command(name = "work", hide = true)]
     Runner,
+    /// Look behind a connection for a server
+    #[command(name = "look", hide = true)]
+    Look,
+    /// Answer questions for a server
+    #[command(name = "desk", hide = true)]
+    Desk,
     /// Write the reference pages
     #[command(hide = true)]
     Docs(commands::docs::Arguments),

@@ -3,6 +3,7 @@
 mod ad_hoc;
 pub mod allocator;
 pub mod cli;
+mod client;
 pub mod commands;
 pub mod demo;
 mod live;
@@ -13,6 +14,7 @@ mod runner;
 pub mod selection;
 mod variables;
 pub mod workbench;
+mod workspace;
 
 pub use commands::execute;
 pub use output::{ExitCode, Output};

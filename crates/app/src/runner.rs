@@ -5,7 +5,11 @@
 //! It may be killed at any moment; the run is resumed from its record.
 
 pub(crate) mod child;
+pub(crate) mod connection;
+pub(crate) mod desk;
 mod host;
 mod protocol;
 
+pub(crate) use connection::Looker;
+pub(crate) use desk::Desks;
 pub(crate) use host::Host;

@@ -1,6 +1,7 @@
 //! Everything a command works with, wired together for one project.
 
 use crate::allocator;
+use crate::workspace::{self, Documents};
 use crate::variables::ProjectVariables;
 use async_trait::async_trait;
 use contracts::{Context, QueryEngine, TableStore};
@@ -46,7 +47,8 @@ pub struct Workbench {
     /// Its run records.
     pub journal: Arc<FileJournal>,
     /// Where queries look for files: in the project that the command line names, or else here.
-    pub files: PathBuf,
+    /// On a server they look for none.
+    pub files: Option<PathBuf>,
 }
 
 /// All modules there are.
@@ -105,6 +107,20 @@ impl Workbench {
         Self::wire(folder, settings)
     }
 
+    /// A workspace of the server whose project `settings` names, for what its members ask: paths
+    /// stay inside of the project, queries read tables alone.
+    pub(crate) fn open_for(
+        settings: &Settings,
+        workspace: &Name,
+        documents: &Documents,
+    ) -> Result<Self, Vec<Problem>> {
+        let folder = workspace::folder(settings, workspace, documents)?;
+        let mut workbench = Self::wire(folder, settings).map_err(|problem| vec![problem])?;
+        workbench.context.confined = true;
+        workbench.files = None;
+        Ok(workbench)
+    }
+
     fn wire(folder: ProjectFolder, settings: &Settings) -> Result<Self> {
         let state = folder.dir.join(".affluent");
         prepare_state(&state)?;
@@ -151,7 +167,7 @@ impl Workbench {
             query: Arc::new(query),
             lake,
             journal: Arc::new(FileJournal::new(&state)),
-            files: files(settings),
+            files: Some(files(settings)),
             folder,
         })
     }

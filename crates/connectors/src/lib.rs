@@ -1,9 +1,11 @@
-//! Sources and sinks: files, lake tables, databases, services, and rows made on the spot.
+//! Sources, sinks and actions: files, lake tables, databases, services, and rows made on the spot.
 
+pub mod actions;
 pub mod databases;
 pub mod files;
 pub mod http;
 pub mod lake;
+pub mod look;
 pub mod misc;
 pub mod settings;
 pub mod storage;
@@ -12,9 +14,10 @@ mod testing;
 
 use contracts::Entry;
 
-/// Every source and sink, family after family.
+/// Every source, sink and action, family after family.
 pub fn all() -> Vec<Entry> {
-    let families: &[&[Entry]] = &[files::ALL, lake::ALL, misc::ALL, databases::ALL, http::ALL];
+    let families: &[&[Entry]] =
+        &[files::ALL, lake::ALL, misc::ALL, databases::ALL, http::ALL, actions::ALL];
     families.concat()
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Only Arrow and our own types cross these traits.
 
+pub mod action;
 pub mod arrow_types;
 pub mod batches;
 mod brackets;
@@ -21,6 +22,7 @@ pub mod sql;
 pub mod table;
 pub mod testing;
 
+pub use action::{Action, ActionModule};
 pub use batches::{BatchStream, Batches};
 pub use context::Context;
 pub use module::{Build, Entry, Example, InputPorts, Kind, RowLaw};

@@ -1,5 +1,6 @@
 //! The registry entry that every module becomes: typed inside, erased outside.
 
+use crate::action::{Action, ActionModule, Unfilled};
 use crate::operator::{Operator, OperatorModule};
 use crate::relational::{Inputs, Relation, Relational};
 use crate::sink::{Sink, SinkModule};
@@ -65,6 +66,8 @@ pub enum Kind {
     Operator,
     /// Rows leave.
     Sink,
+    /// No rows: something else is done.
+    Action,
 }
 
 /// A setting's path below `with:` and the problem it causes.
@@ -81,6 +84,8 @@ pub enum Build {
     Operator(fn(&Value) -> ConfigResult<Box<dyn Operator>>),
     /// A sink.
     Sink(fn(&Value) -> ConfigResult<Box<dyn Sink>>),
+    /// An action, and its settings whose templates are not filled in.
+    Action(fn(&Value) -> ConfigResult<Box<dyn Action>>, &'static [(&'static str, Unfilled)]),
 }
 
 /// A relational module with its settings read.
@@ -203,6 +208,26 @@ impl Entry {
         }
     }
 
+    /// The entry of an action.
+    pub const fn action<M: ActionModule>() -> Self {
+        let build = |value: &Value| {
+            M::build(read_config(value)?).map_err(|problem| {
+                let setting = problem.context().setting.clone();
+                (setting.unwrap_or_default(), problem)
+            })
+        };
+        Self {
+            name: M::NAME,
+            summary: M::SUMMARY,
+            examples: M::EXAMPLES,
+            inputs: InputPorts::None,
+            rejects: false,
+            law: RowLaw::Free,
+            schema: schema_of::<M::Config>,
+            build: Build::Action(build, M::UNFILLED),
+        }
+    }
+
     /// What the module is.
     pub fn kind(&self) -> Kind {
         match self.build {
@@ -210,6 +235,7 @@ impl Entry {
             Build::Relational(_) => Kind::Relational,
             Build::Operator(_) => Kind::Operator,
             Build::Sink(_) => Kind::Sink,
+            Build::Action(..) => Kind::Action,
         }
     }
 }

@@ -22,6 +22,7 @@ pub fn check(entries: &[Entry]) {
         assert_eq!(is_sink, name.starts_with("write_"), "only sinks are called write_…: `{name}`");
         let schema = (entry.schema)().to_value();
         check_described(name, &schema, "");
+        check_unfilled(entry, &schema);
         check_settings(entry);
     }
 }
@@ -36,6 +37,14 @@ fn check_described(name: &str, schema: &Value, path: &str) {
     let definitions = schema.get("$defs").and_then(Value::as_object);
     for (definition, schema) in definitions.into_iter().flatten() {
         check_described(name, schema, &format!("{definition}."));
+    }
+}
+
+fn check_unfilled(entry: &Entry, schema: &Value) {
+    let Build::Action(_, unfilled) = entry.build else { return };
+    for (setting, _) in unfilled {
+        let known = schema.pointer(&format!("/properties/{setting}")).is_some();
+        assert!(known, "`{}` leaves a setting `{setting}` unfilled that it has not", entry.name);
     }
 }
 
@@ -59,5 +68,6 @@ fn build(entry: &Entry, config: &Value) -> crate::module::ConfigResult<()> {
         Build::Relational(build) => build(config).map(drop),
         Build::Operator(build) => build(config).map(drop),
         Build::Sink(build) => build(config).map(drop),
+        Build::Action(build, _) => build(config).map(drop),
     }
 }

@@ -3,7 +3,7 @@
 use crate::registry::Registry;
 use contracts::module::AnyRelational;
 use contracts::{Build, Entry, InputPorts, Kind, Operator, Sink, Source, Target};
-use model::pipeline::{Node as NodeDocument, OUT, Pipeline, PortRef, REJECTS};
+use model::pipeline::{OUT, Pipeline, PortRef, REJECTS};
 use model::yaml::Document;
 use model::{Name, Problem, Result, TableName, codes};
 use serde_json::{Value, json};
@@ -95,15 +95,17 @@ impl Node {
 }
 
 impl Graph {
-    /// Builds the graph of a pipeline. All problems that can be seen at once are given.
+    /// Builds the graph of a pipeline's data nodes; actions are left out. All problems that can be
+    /// seen at once are given.
     pub fn build(
         pipeline: Pipeline,
         document: &Document,
         registry: &Registry,
     ) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
+        let is_data = |at: &usize| !registry.is_action(&pipeline.nodes[*at].module);
         let order = match topological_order(&pipeline) {
-            Ok(order) => order,
+            Ok(order) => order.into_iter().filter(is_data).collect::<Vec<_>>(),
             Err((at, problem)) => {
                 let problem = document.locate(problem, &format!("/nodes/{at}"));
                 return Err(vec![problem.in_pipeline(&pipeline.name)]);
@@ -114,7 +116,7 @@ impl Graph {
         let mut nodes: Vec<Node> = Vec::with_capacity(order.len());
         for at in &order {
             let pointer = format!("/nodes/{at}");
-            match build_node(&pipeline.nodes[*at], &pointer, &places, registry) {
+            match build_node(&pipeline, *at, &places, registry) {
                 Ok(node) => nodes.push(node),
                 Err((path, problem)) => problems.push(
                     document
@@ -191,7 +193,7 @@ impl Graph {
     }
 }
 
-fn unknown_node<'a>(id: &Name, known: impl Iterator<Item = &'a str> + Clone) -> Problem {
+pub(crate) fn unknown_node<'a>(id: &Name, known: impl Iterator<Item = &'a str> + Clone) -> Problem {
     let hint = match stdx::text::nearest(id.as_str(), known.clone()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("nodes are {}", known.collect::<Vec<_>>().join(", ")),
@@ -236,11 +238,12 @@ fn topological_order(pipeline: &Pipeline) -> Result<Vec<usize>, (usize, Problem)
 }
 
 fn build_node(
-    document: &NodeDocument,
-    pointer: &str,
+    pipeline: &Pipeline,
+    at: usize,
     places: &BTreeMap<&Name, usize>,
     registry: &Registry,
 ) -> Result<Node, (String, Problem)> {
+    let document = &pipeline.nodes[at];
     let entry = *registry.get(&document.module).map_err(|p| ("/use".to_owned(), p))?;
     let module = build_module(&entry, &Value::Object(document.with.clone()))
         .map_err(|(path, problem)| (format!("/with{path}"), problem))?;
@@ -248,8 +251,12 @@ fn build_node(
     let mut inputs: Vec<Edge> = Vec::new();
     for (role, input) in document.from.inputs() {
         let Some(from) = places.get(&input.node) else {
+            let is_action = pipeline.nodes.iter().any(|node| node.id == input.node);
             let known = places.keys().map(|name| name.as_str());
-            return Err(at_from(unknown_node(&input.node, known)));
+            return Err(at_from(match is_action {
+                true => without_rows(&input.node),
+                false => unknown_node(&input.node, known),
+            }));
         };
         let sql_name = match input.port.as_str() {
             OUT => input.node.to_string(),
@@ -266,7 +273,7 @@ fn build_node(
         inputs.push(Edge { from: *from, port: input.port.clone(), sql_name, role });
     }
     check_inputs(&entry, &inputs).map_err(at_from)?;
-    let (id, pointer) = (document.id.clone(), pointer.to_owned());
+    let (id, pointer) = (document.id.clone(), format!("/nodes/{at}"));
     Ok(Node { id, entry, module, inputs, is_implicit: false, pointer })
 }
 
@@ -277,7 +284,17 @@ pub fn build_module(entry: &Entry, settings: &Value) -> Result<Module, (String, 
         Build::Relational(build) => Module::Relational(build(settings)?),
         Build::Operator(build) => Module::Operator(build(settings)?),
         Build::Sink(build) => Module::Sink(build(settings)?),
+        Build::Action(..) => {
+            let fact = format!("`{}` is an action", entry.name);
+            return Err((String::new(), Problem::new(&codes::GRAPH_INVALID, fact)));
+        }
     })
+}
+
+fn without_rows(action: &Name) -> Problem {
+    Problem::new(&codes::GRAPH_INVALID, format!("`{action}` is an action and gives no rows"))
+        .arg("node", action)
+        .hint(format!("to wait for it, write `after: [{action}]`"))
 }
 
 fn check_inputs(entry: &Entry, inputs: &[Edge]) -> Result<()> {

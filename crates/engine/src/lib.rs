@@ -13,6 +13,7 @@ pub mod journal;
 mod origin;
 pub mod outline;
 pub mod params;
+pub mod plan;
 pub mod planned_tables;
 pub mod progress;
 pub mod project;

@@ -96,15 +96,21 @@ pub(crate) fn typed_params(
         let data_type = param.data_type.clone();
         params.insert(name.to_string(), ParamValue { data_type, value });
     }
-    let instant = chrono::DateTime::from_timestamp_micros(record.time_us)
-        .ok_or_else(|| Problem::new(&codes::JOURNAL_CORRUPT, "the run's time makes no sense"))?
-        .to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
+    let (start_us, end_us) = record.interval_us.unwrap_or((record.time_us, record.time_us));
     let mut own = |name: &str, data_type: DataType, value: Value| {
         params.entry(name.to_owned()).or_insert(ParamValue { data_type, value });
     };
     own("run_id", DataType::String, json!(record.run));
-    for name in ["run_time", "interval_start", "interval_end"] {
-        own(name, DataType::Timestamp, json!(instant));
+    let instants =
+        [("run_time", record.time_us), ("interval_start", start_us), ("interval_end", end_us)];
+    for (name, at_us) in instants {
+        own(name, DataType::Timestamp, json!(instant(at_us)?));
     }
     Ok(params)
+}
+
+fn instant(at_us: i64) -> Result<String> {
+    let at = chrono::DateTime::from_timestamp_micros(at_us)
+        .ok_or_else(|| Problem::new(&codes::JOURNAL_CORRUPT, "the run's time makes no sense"))?;
+    Ok(at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true))
 }

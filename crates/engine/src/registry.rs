@@ -1,6 +1,6 @@
 //! All modules by name.
 
-use contracts::Entry;
+use contracts::{Entry, Kind};
 use model::{Problem, Result, codes};
 use std::collections::BTreeMap;
 
@@ -37,6 +37,11 @@ impl Registry {
                 .arg("module", name)
                 .hint(hint)
         })
+    }
+
+    /// Whether there is a module `name` and it is an action.
+    pub fn is_action(&self, name: &str) -> bool {
+        self.entries.get(name).is_some_and(|entry| entry.kind() == Kind::Action)
     }
 
     /// All modules, by name.

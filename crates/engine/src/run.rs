@@ -49,6 +49,8 @@ pub struct RunOptions {
     /// Do not count rows inside of plans, and so do not check that none is lost there: to measure
     /// what counting costs.
     pub without_counts: bool,
+    /// What `$interval_start` and `$interval_end` mean, µs since the epoch, UTC.
+    pub interval_us: Option<(i64, i64)>,
     /// The id of the new run, when whoever asked for it has given it one. Asked for again, it is
     /// finished, never begun twice.
     pub run: Option<RunId>,
@@ -244,6 +246,7 @@ impl Engine {
             documents: documents.to_owned(),
             params: fill_params(graph, &options.params)?,
             time_us: now_us,
+            interval_us: options.interval_us,
             kind: if options.full_refresh { RunKind::FullRefresh } else { RunKind::Normal },
             inputs,
             tables,

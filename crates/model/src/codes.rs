@@ -51,6 +51,8 @@ codes! {
     RESPONSE_INVALID = "response_invalid", External, false, "A server's answer is not what the protocol or the setting expects.";
     RESPONSE_TOO_LARGE = "response_too_large", External, false, "A server's answer is larger than the limit.";
     QUERY_FAILED = "query_failed", External, false, "A database refused or aborted a statement.";
+    TIME_EXCEEDED = "time_exceeded", User, false, "A question takes longer than it may.";
+    BUSY = "busy", External, true, "Too many questions wait for an answer.";
     COMMIT_UNKNOWN = "commit_unknown", External, true, "The answer to a commit was lost, and the target cannot be asked.";
     MEMORY_EXCEEDED = "memory_exceeded", User, false, "An operation needs more memory than the limit, and cannot spill.";
     STORAGE_FULL = "storage_full", External, true, "The disk is full.";
@@ -64,6 +66,11 @@ codes! {
     JOURNAL_CORRUPT = "journal_corrupt", External, false, "A file of the run journal is damaged.";
     SECRET_MISSING = "secret_missing", User, false, "A connection needs a secret or variable that is not set.";
     CHILD_FAILED = "child_failed", User, false, "A child process ended badly or went beyond its limits.";
+    TEMPLATE_INVALID = "template_invalid", User, false, "A template or an expression cannot be understood, or reads something that is not there.";
+    APPROVAL_REFUSED = "approval_refused", User, false, "A person has said no.";
+    WAIT_OVER = "wait_over", User, false, "What an action waited for did not happen in time.";
+    STARTED_RUN_FAILED = "started_run_failed", User, false, "A run that an action started has not succeeded.";
+    ACTION_REFUSED = "action_refused", User, false, "An action wants to do what whoever runs the program does not allow.";
     TEST_FAILED = "test_failed", User, false, "A pipeline test gave other rows than expected.";
     COMMAND_INVALID = "command_invalid", User, false, "A command was given arguments that do not go together.";
     SIGN_IN_FAILED = "sign_in_failed", User, false, "E-mail and password, token or key do not belong to an active user.";
@@ -72,13 +79,16 @@ codes! {
     PERMISSION_MISSING = "permission_missing", User, false, "The role in this workspace does not allow the request.";
     NOT_FOUND = "not_found", User, false, "There is nothing of this name or id here.";
     CONFLICT = "conflict", User, false, "Somebody else has changed it in the meantime, or it is there already.";
+    VERSION_STALE = "version_stale", User, false, "A request was made for a version that is not the newest any more.";
     REQUEST_INVALID = "request_invalid", User, false, "A request is not what the interface expects.";
     REQUEST_REFUSED = "request_refused", User, false, "A request comes from another site, or for another host.";
     REQUEST_TOO_LARGE = "request_too_large", User, false, "A request is larger than the limit.";
     PASSWORD_WEAK = "password_weak", User, false, "A password is too short, too long or among the most common ones.";
+    QUOTA_EXCEEDED = "quota_exceeded", User, false, "A workspace would have more of something than it may.";
     SET_UP_DONE = "set_up_done", User, false, "The installation has its owner already.";
     TOKEN_INVALID = "token_invalid", User, false, "The token of a link is unknown, used or expired.";
     LAST_OWNER = "last_owner", User, false, "A workspace or the installation would be left without an owner.";
+    AUDIT_BROKEN = "audit_broken", External, false, "The audit trail is not what was written.";
     STORE_FAILED = "store_failed", External, true, "The metadata database reports an error or cannot be reached.";
     STORE_NEWER = "store_newer", User, false, "The metadata database was written by a newer version of the program.";
     KEY_INVALID = "key_invalid", User, false, "The master key is missing, too short, publicly known or not the one the secrets were encrypted with.";

@@ -1,6 +1,7 @@
 //! Pipelines: graphs of modules.
 
 use crate::name::Name;
+use crate::span::Span;
 use crate::types::DataType;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,9 @@ pub struct Pipeline {
     /// Pipelines that must have run before, besides those whose tables are read.
     #[serde(default)]
     pub after: Vec<Name>,
+    /// How runs of the pipeline relate to one another on a server.
+    #[serde(default, skip_serializing_if = "RunPolicy::is_default")]
+    pub runs: RunPolicy,
     /// The steps.
     pub nodes: Vec<Node>,
 }
@@ -91,12 +95,144 @@ pub struct Node {
     /// Where rows come from: a node, `node.port`, a list, or a map for modules with named inputs.
     #[serde(default, skip_serializing_if = "Upstream::is_empty")]
     pub from: Upstream,
+    /// Nodes that must have ended before: `node`, or `node.branch` of one that chooses a branch.
+    /// Before and after actions only; rows need no such word.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<PortRef>,
+    /// Which ends of the nodes in `after` let this one begin.
+    #[serde(default, skip_serializing_if = "When::is_default")]
+    pub when: When,
+    /// What happens when an attempt fails; for data nodes the pipeline's `runs.retry` says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+    /// How long an attempt may take, such as `5m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Span>,
     /// The module's settings.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub with: Map<String, Value>,
     /// What the node is for, in a sentence.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
+}
+
+/// Which ends of the nodes before it let a node begin, once all of them have ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum When {
+    /// All succeeded.
+    #[default]
+    Succeeded,
+    /// One succeeded and none failed: where branches meet again.
+    NoneFailed,
+    /// One failed: the error path.
+    Failed,
+    /// Whatever happened, even when the run was cancelled: to tidy up.
+    Always,
+}
+
+impl When {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What happens when an attempt fails. What only a person can put right is never tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retry {
+    /// Attempts in all, the first included; lost runners are counted apart.
+    pub attempts: u32,
+    /// The wait before the second attempt.
+    pub wait: Span,
+    /// How the wait grows.
+    pub growth: Growth,
+    /// No wait is longer than this.
+    pub longest: Span,
+    /// Whether each wait is shortened by chance, so that what failed together does not come back
+    /// together.
+    pub jitter: bool,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            attempts: 3,
+            wait: Span::from_us(1_000_000),
+            growth: Growth::Exponential,
+            longest: Span::from_us(300_000_000),
+            jitter: true,
+        }
+    }
+}
+
+/// How the wait between attempts grows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Growth {
+    /// It does not.
+    Fixed,
+    /// It doubles every time.
+    #[default]
+    Exponential,
+}
+
+/// How the runs of a pipeline relate to one another on a server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RunPolicy {
+    /// What happens when a run should begin and there are as many as may be.
+    pub overlap: Overlap,
+    /// Runs at the same time. Data nodes allow one; without them it is 1000 unless said.
+    pub at_once: Option<u32>,
+    /// Runs that wait for their turn; more are refused.
+    pub queue: u32,
+    /// How long a run may take.
+    pub timeout: Option<Span>,
+    /// How long after it was asked for a run should have ended; then people are told.
+    pub late_after: Option<Span>,
+    /// Higher is sooner, between -100 and 100; one step is worth a minute of waiting.
+    pub priority: i8,
+    /// What happens when an attempt at the data nodes fails.
+    pub retry: Option<Retry>,
+    /// The pool of slots that the data nodes take one of.
+    pub pool: Option<Name>,
+}
+
+impl Default for RunPolicy {
+    fn default() -> Self {
+        Self {
+            overlap: Overlap::default(),
+            at_once: None,
+            queue: 1_000,
+            timeout: None,
+            late_after: None,
+            priority: 0,
+            retry: None,
+            pool: None,
+        }
+    }
+}
+
+impl RunPolicy {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What happens when a run should begin and there are as many as may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Overlap {
+    /// It waits for its turn.
+    #[default]
+    Queue,
+    /// It is recorded as skipped.
+    Skip,
+    /// The runs that go on are cancelled; it begins when they have ended.
+    CancelPrevious,
+    /// It is recorded as failed.
+    Fail,
 }
 
 /// Inputs of a node.

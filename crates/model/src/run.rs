@@ -56,6 +56,10 @@ pub struct RunRecord {
     pub params: BTreeMap<String, Value>,
     /// The instant that `$run_time` means, µs since the epoch, UTC.
     pub time_us: i64,
+    /// What `$interval_start` and `$interval_end` mean, µs since the epoch, UTC; without an
+    /// interval both are `time_us`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval_us: Option<(i64, i64)>,
     /// What kind of run it is.
     pub kind: RunKind,
     /// What each source node will read, by node.

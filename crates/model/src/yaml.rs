@@ -38,6 +38,11 @@ impl Document {
         Ok(Self { file: file.to_owned(), value, positions })
     }
 
+    /// A document whose text is not known, such as one that was stored.
+    pub fn without_positions(file: &str, value: Value) -> Self {
+        Self { file: file.to_owned(), value, positions: HashMap::new() }
+    }
+
     /// The whole document as a plain value.
     pub fn value(&self) -> &Value {
         &self.value

@@ -11,6 +11,7 @@ use crate::retry::Failure;
 use crate::rows::{Origin, RunRow};
 use crate::run::NodeRow;
 use std::sync::Arc;
+use stdx::clock::Micros;
 
 /// Something that has happened. Telling the same twice does no more than telling it once.
 #[derive(Debug, Clone)]
@@ -25,8 +26,8 @@ pub enum Event {
     Answer {
         /// The node.
         node: NodeKey,
-        /// Whether the node succeeds: the person approved, the file is there.
-        accepted: bool,
+        /// What: the person approved, the file is there, the condition does not hold.
+        answer: Answer,
     },
     /// Somebody wants a run.
     Start(Request),
@@ -101,6 +102,18 @@ pub struct Report {
     pub end: AttemptEnd,
 }
 
+/// What is answered to a node that waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The node succeeds.
+    Succeeded {
+        /// Children that shall not begin: the other branches of an `if`.
+        not_taken: Vec<NodeIndex>,
+    },
+    /// This attempt has failed.
+    Failed(Failure),
+}
+
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AttemptEnd {
@@ -115,6 +128,11 @@ pub enum AttemptEnd {
     Lost,
     /// The worker gave it back, because it was told to stop or is itself about to end.
     Returned,
+    /// There is nothing to do yet: another attempt shall look again. It holds no slot meanwhile.
+    Again {
+        /// After so long, in µs.
+        after_us: Micros,
+    },
 }
 
 /// A wish for a run.

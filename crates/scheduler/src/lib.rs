@@ -66,7 +66,7 @@ pub use definitions::{
     Condition, GRACE_US, Missed, Pipeline, QUIET_WAITS_MAX, RUN_TIMEOUT_US, RunLimits, Schedule,
     Seen, Trigger,
 };
-pub use events::{AttemptEnd, Definition, Event, Poll, Report, Request};
+pub use events::{Answer, AttemptEnd, Definition, Event, Poll, Report, Request};
 pub use graph::{Graph, NODES_MAX, Need, Node, NodeKind, Rule, TIMEOUT_US};
 pub use ids::{
     BackfillId, NodeIndex, NodeKey, PipelineId, PoolId, RunKey, ScheduleId, SignalId, TriggerId,

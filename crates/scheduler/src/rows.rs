@@ -8,7 +8,8 @@
 use crate::backfill::{Backfill, BackfillStatus, Interval};
 use crate::graph::Graph;
 use crate::ids::{
-    BackfillId, NodeKey, PipelineId, RunKey, ScheduleId, SignalId, TriggerId, WorkerId, WorkspaceId,
+    BackfillId, NodeIndex, NodeKey, PipelineId, RunKey, ScheduleId, SignalId, TriggerId, WorkerId,
+    WorkspaceId,
 };
 use crate::run::{NodeRow, NodeState, RunEnd};
 use serde::{Deserialize, Serialize};
@@ -80,6 +81,13 @@ pub enum Origin {
         /// The trigger.
         trigger: TriggerId,
     },
+    /// A node of another run, which waits for it or not.
+    Run {
+        /// The other run.
+        run: RunKey,
+        /// Its node.
+        node: NodeIndex,
+    },
     /// A back-fill, for one of its intervals.
     Backfill {
         /// The back-fill.
@@ -90,11 +98,17 @@ pub enum Origin {
 }
 
 impl Origin {
+    /// Whether somebody else limits how many such runs there are: then they wait for their turn,
+    /// whatever the pipeline does with other runs.
+    pub(crate) fn waits_always(&self) -> bool {
+        matches!(self, Self::Backfill { .. } | Self::Run { .. })
+    }
+
     /// The back-fill that it is part of.
     pub fn backfill(&self) -> Option<BackfillId> {
         match self {
             Self::Backfill { backfill, .. } => Some(*backfill),
-            Self::Request | Self::Schedule { .. } | Self::Trigger { .. } => None,
+            Self::Request | Self::Schedule { .. } | Self::Trigger { .. } | Self::Run { .. } => None,
         }
     }
 }

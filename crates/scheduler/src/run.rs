@@ -324,10 +324,19 @@ impl Nodes {
             NodeState::Ended { end: NodeEnd::Cancelled }
         } else if !parents.allow(node.rule, node.parents.len()) {
             NodeState::Ended { end: NodeEnd::Skipped }
-        } else if node.kind == NodeKind::Wait {
-            NodeState::Asking { until_us: now_us.saturating_add(node.timeout_us) }
         } else {
-            NodeState::Ready { since_us: now_us }
+            self.begin_state(index, now_us)
+        }
+    }
+
+    /// The state in which an attempt at a node begins.
+    pub(crate) fn begin_state(&self, index: NodeIndex, now_us: Micros) -> NodeState {
+        let node = self.graph.node(index);
+        match node.kind {
+            NodeKind::Wait => {
+                NodeState::Asking { until_us: now_us.saturating_add(node.timeout_us) }
+            }
+            NodeKind::Work => NodeState::Ready { since_us: now_us },
         }
     }
 

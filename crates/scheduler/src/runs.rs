@@ -60,8 +60,7 @@ impl State {
         let live = self.live_runs(line);
         let mut room = line.room(live.len());
         let mut policy = pipeline.limits.overlap;
-        if request.origin.backfill().is_some() {
-            // It has a limit of its own, and waits whatever the pipeline does with other runs.
+        if request.origin.waits_always() {
             policy = Overlap::Queue;
             room.queued_max = usize::MAX;
         }

@@ -172,7 +172,7 @@ impl State {
             Event::Tick => self.tick(&mut step),
             Event::Poll(poll) => self.poll(&poll, &mut step),
             Event::Report(report) => self.report(report, &mut step)?,
-            Event::Answer { node, accepted } => self.answer(node, accepted, &mut step)?,
+            Event::Answer { node, answer } => self.answer(node, answer, &mut step)?,
             Event::Start(request) => self.start(request, &mut step)?,
             Event::Cancel(run) => self.cancel(run, &mut step)?,
             Event::Resume { run, nodes } => self.resume(run, &nodes, &mut step)?,

@@ -169,7 +169,7 @@ fn a_lost_worker_is_replaced_and_not_listened_to_any_more() {
     let mut scene = Scene::new(vec![Node::default()], RunLimits::default());
     let run = scene.start(1);
     let lost = scene.poll()[0];
-    scene.wait(14);
+    scene.wait(LEASE_US / SECOND_US - 1);
     assert_eq!(scene.nodes[&lost.0].lease().map(|lease| lease.worker), Some(WorkerId(1)));
     scene.wait(2);
     assert!(matches!(scene.nodes[&lost.0].state, NodeState::Ready { .. }));
@@ -186,12 +186,12 @@ fn a_lost_worker_is_replaced_and_not_listened_to_any_more() {
 #[test]
 fn what_takes_too_long_is_stopped_before_it_is_tried_again() {
     let retry = RetryPolicy { attempts_max: 1, ..RetryPolicy::default() };
-    let node = Node { timeout_us: 20 * SECOND_US, retry, ..Node::default() };
+    let node = Node { timeout_us: 8 * SECOND_US, retry, ..Node::default() };
     let mut scene = Scene::new(vec![node], RunLimits::default());
     let run = scene.start(1);
     let lease = scene.poll()[0];
     for _ in 0..4 {
-        scene.wait(5);
+        scene.wait(2);
         scene.poll();
     }
     let is_stopped = scene.nodes[&lease.0].lease().is_some_and(|lease| lease.stop.is_some());
@@ -252,7 +252,7 @@ fn a_new_leader_gives_workers_time_to_be_heard() {
     };
     let without_ends = Rows { nodes: Vec::new(), ..rows.clone() };
     scene.state = State::load(rows, scene.now_us);
-    scene.wait(10);
+    scene.wait(LEASE_US / SECOND_US - 1);
     assert!(scene.said.is_empty(), "nobody could have renewed the lease: {:?}", scene.said);
     scene.poll();
     assert!(scene.said.contains(&Command::Renew { node: lease.0, epoch: lease.1 }));
@@ -272,12 +272,47 @@ fn a_wait_holds_no_slot_and_ends_with_an_answer_or_without() {
     let (asked, forgotten) = (scene.start(1), scene.start(2));
     assert!(scene.poll().is_empty());
     let node = NodeKey { run: asked, node: 0 };
-    scene.tell(Event::Answer { node, accepted: true });
+    let yes = || Answer::Succeeded { not_taken: Vec::new() };
+    scene.tell(Event::Answer { node, answer: yes() });
     assert_eq!(scene.ended(asked), Some(RunEnd::Succeeded));
-    let again = scene.state.handle(scene.now_us, Event::Answer { node, accepted: false });
+    let again = scene.state.handle(scene.now_us, Event::Answer { node, answer: yes() });
     assert!(again.unwrap_err().is(&codes::RUN_REFUSED));
     scene.wait(60);
     assert_eq!(scene.ended(forgotten), Some(RunEnd::Failed));
+}
+
+#[test]
+fn a_wait_that_fails_is_asked_again_and_one_that_chooses_skips_the_rest() {
+    let retry = RetryPolicy { attempts_max: 2, jitter: false, ..RetryPolicy::default() };
+    let wait = Node { kind: NodeKind::Wait, retry, ..Node::default() };
+    let child = Node { kind: NodeKind::Wait, parents: vec![0], ..Node::default() };
+    let mut scene = Scene::new(vec![wait, child.clone(), child], RunLimits::default());
+    let run = scene.start(1);
+    let node = NodeKey { run, node: 0 };
+    let failure = Failure { fault: Fault::External, retry: true };
+    scene.tell(Event::Answer { node, answer: Answer::Failed(failure) });
+    assert!(matches!(scene.nodes[&node].state, NodeState::Resting { .. }));
+    scene.wait(1);
+    assert!(matches!(scene.nodes[&node].state, NodeState::Asking { .. }));
+    scene.tell(Event::Answer { node, answer: Answer::Succeeded { not_taken: vec![2] } });
+    let state = |node| scene.nodes[&NodeKey { run, node }].state;
+    assert!(matches!(state(1), NodeState::Asking { .. }));
+    assert_eq!(state(2), NodeState::Ended { end: NodeEnd::Skipped });
+}
+
+#[test]
+fn who_has_nothing_to_do_yet_looks_again_and_that_is_no_failure() {
+    let mut scene = Scene::new(vec![Node::default()], RunLimits::default());
+    let run = scene.start(1);
+    for _ in 0..10 {
+        let lease = scene.poll()[0];
+        scene.report(lease, AttemptEnd::Again { after_us: 5 * SECOND_US });
+        assert!(scene.poll().is_empty());
+        scene.wait(5);
+    }
+    let lease = scene.poll()[0];
+    scene.succeed(lease);
+    assert_eq!(scene.ended(run), Some(RunEnd::Succeeded));
 }
 
 #[test]

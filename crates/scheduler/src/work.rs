@@ -1,6 +1,6 @@
 //! What happens to nodes: leases are given, renewed, lost; attempts end, rest and come again.
 
-use crate::events::{AttemptEnd, Poll, Report};
+use crate::events::{Answer, AttemptEnd, Poll, Report};
 use crate::graph::NodeKind;
 use crate::ids::{NodeIndex, NodeKey, RunKey, WorkerId};
 use crate::queue::{Entry, rank};
@@ -16,10 +16,10 @@ use stdx::clock::Micros;
 use stdx::hash;
 
 /// How long a lease lasts from each renewal, in µs.
-pub const LEASE_US: Micros = 15_000_000;
+pub const LEASE_US: Micros = 4_000_000;
 
 /// A worker trusts its lease this much less than it lasts, in µs: it needs the time to stop.
-pub const LEASE_MARGIN_US: Micros = 3_000_000;
+pub const LEASE_MARGIN_US: Micros = 1_000_000;
 
 /// A lease is taken away this long after its end, in µs, so that a clock which is read a moment
 /// apart from the database's does not ask too early.
@@ -30,6 +30,9 @@ const RETURN_US: Micros = 1_000_000;
 
 /// An attempt that took too long may take less time when it is tried again.
 const TIMED_OUT: Failure = Failure { fault: Fault::External, retry: true };
+
+/// Nobody has answered in the time there was for it, and asking again does not help.
+const UNANSWERED: Failure = Failure { fault: Fault::External, retry: false };
 
 /// How it became known that a lease has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,10 +136,8 @@ impl State {
                 (_, Some(Stop::TimedOut)) => self.fail(node, TIMED_OUT, Cause::Said, step),
                 (AttemptEnd::Failed(failure), None) => self.fail(node, failure, Cause::Said, step),
                 (AttemptEnd::Lost, None) => self.lose(node, Cause::Said, step),
-                (AttemptEnd::Returned, None) => {
-                    let until_us = step.now_us.saturating_add(RETURN_US);
-                    self.move_node(node, NodeState::Resting { until_us }, Cause::Said, step);
-                }
+                (AttemptEnd::Returned, None) => self.rest(node, RETURN_US, step),
+                (AttemptEnd::Again { after_us }, None) => self.rest(node, after_us.max(0), step),
             }
         }
         tell(worker, Message::Acknowledged { node, epoch }, step);
@@ -157,7 +158,7 @@ impl State {
     }
 
     /// Somebody outside has answered.
-    pub(crate) fn answer(&mut self, node: NodeKey, accepted: bool, step: &mut Step) -> Result<()> {
+    pub(crate) fn answer(&mut self, node: NodeKey, answer: Answer, step: &mut Step) -> Result<()> {
         let state = self.node_state(node);
         let Some(NodeState::Asking { .. }) = state else {
             let run = node.run;
@@ -166,8 +167,13 @@ impl State {
                 .arg("run", run)
                 .hint("look at the run: it has been answered, or has not come so far"));
         };
-        let end = if accepted { NodeEnd::Succeeded } else { NodeEnd::Failed };
-        self.end_node(node, end, Vec::new(), Cause::Said, step);
+        match answer {
+            Answer::Succeeded { not_taken } => {
+                self.check_children(node, &not_taken)?;
+                self.end_node(node, NodeEnd::Succeeded, not_taken, Cause::Said, step);
+            }
+            Answer::Failed(failure) => self.fail(node, failure, Cause::Said, step),
+        }
         Ok(())
     }
 
@@ -176,11 +182,11 @@ impl State {
         let now_us = step.now_us;
         match self.node_state(node) {
             Some(NodeState::Resting { .. }) => {
-                self.move_node(node, NodeState::Ready { since_us: now_us }, Cause::Said, step);
+                let Some(run) = self.runs.get(&node.run) else { return };
+                let state = run.nodes.begin_state(node.node, now_us);
+                self.move_node(node, state, Cause::Said, step);
             }
-            Some(NodeState::Asking { .. }) => {
-                self.end_node(node, NodeEnd::Failed, Vec::new(), Cause::Said, step);
-            }
+            Some(NodeState::Asking { .. }) => self.fail(node, UNANSWERED, Cause::Said, step),
             Some(NodeState::Leased(lease)) => match lease.stop {
                 None => self.lose(node, Cause::Lapsed, step),
                 Some(Stop::TimedOut) => self.fail(node, TIMED_OUT, Cause::Lapsed, step),
@@ -220,6 +226,12 @@ impl State {
         if !self.workers.forget(worker) {
             self.timers.set(Timer::Worker(worker), step.now_us.saturating_add(FORGET_US));
         }
+    }
+
+    /// Lets a node rest that did not fail.
+    fn rest(&mut self, node: NodeKey, for_us: Micros, step: &mut Step) {
+        let until_us = step.now_us.saturating_add(for_us);
+        self.move_node(node, NodeState::Resting { until_us }, Cause::Said, step);
     }
 
     fn fail(&mut self, key: NodeKey, failure: Failure, cause: Cause, step: &mut Step) {

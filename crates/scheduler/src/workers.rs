@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use stdx::clock::Micros;
 
 /// A worker asks at least this often, in µs. Who asked longer ago than that gets nothing new.
-pub const POLL_US: Micros = 5_000_000;
+pub const POLL_US: Micros = 2_000_000;
 
 /// A worker that holds nothing and was not heard of for so long, in µs, is forgotten.
 pub(crate) const FORGET_US: Micros = 60_000_000;

@@ -1,6 +1,7 @@
 //! Guards: who may call a handler is the type of its first argument.
 
 use crate::app::App;
+use crate::auditing::{Author, Trail};
 use crate::identity::caller::Caller;
 use crate::route::{Guard, Rule};
 use api::permission::Permit;
@@ -34,10 +35,16 @@ impl Origin {
     }
 }
 
+/// Where the handler of a request tells the audit trail more.
+fn trail(parts: &Parts) -> Trail {
+    parts.extensions.get::<Trail>().cloned().unwrap_or_default()
+}
+
 /// Lets everybody pass.
 pub(crate) struct Anybody {
     pub(crate) app: App,
     pub(crate) origin: Origin,
+    pub(crate) trail: Trail,
 }
 
 impl Guard for Anybody {
@@ -46,7 +53,11 @@ impl Guard for Anybody {
     }
 
     async fn pass(parts: &mut Parts, app: &App) -> Result<Self> {
-        Ok(Self { app: app.clone(), origin: Origin::of(parts, app) })
+        Ok(Self { app: app.clone(), origin: Origin::of(parts, app), trail: trail(parts) })
+    }
+
+    fn author(&self) -> Author {
+        Author::default()
     }
 }
 
@@ -63,6 +74,10 @@ impl Guard for SignedIn {
 
     async fn pass(parts: &mut Parts, app: &App) -> Result<Self> {
         Ok(Self { app: app.clone(), caller: Caller::of(parts, app).await? })
+    }
+
+    fn author(&self) -> Author {
+        Author::of(&self.caller, None)
     }
 }
 
@@ -87,12 +102,17 @@ impl Guard for InPerson {
         })?;
         Ok(Self { app: app.clone(), user, session, origin: Origin::of(parts, app) })
     }
+
+    fn author(&self) -> Author {
+        Author::person(&self.user, None)
+    }
 }
 
 /// Lets whoever manages the installation pass, with a session of their own.
 pub(crate) struct Installation {
     pub(crate) app: App,
     pub(crate) caller: Caller,
+    pub(crate) trail: Trail,
 }
 
 impl Guard for Installation {
@@ -104,10 +124,14 @@ impl Guard for Installation {
         let caller = Caller::of(parts, app).await?;
         // An API key belongs to a workspace, so it manages no installation.
         if caller.user.is_owner_of_installation && caller.key.is_none() {
-            return Ok(Self { app: app.clone(), caller });
+            return Ok(Self { app: app.clone(), caller, trail: trail(parts) });
         }
         Err(Problem::new(&codes::PERMISSION_MISSING, "you do not manage the installation")
             .hint("ask the owner of the installation"))
+    }
+
+    fn author(&self) -> Author {
+        Author::of(&self.caller, None)
     }
 }
 
@@ -121,6 +145,7 @@ pub(crate) struct Access<P> {
     pub(crate) about: Workspace,
     /// All that belongs to it, and nothing else.
     pub(crate) workspace: InWorkspace,
+    pub(crate) trail: Trail,
     permit: PhantomData<fn() -> P>,
 }
 
@@ -147,7 +172,12 @@ impl<P: Permit> Guard for Access<P> {
         if role < P::PERMISSION.least {
             return Err(missing(P::PERMISSION.id, P::PERMISSION.least, role));
         }
-        Ok(Self { app: app.clone(), caller, role, about, workspace, permit: PhantomData })
+        let (app, trail) = (app.clone(), trail(parts));
+        Ok(Self { app, caller, role, about, workspace, trail, permit: PhantomData })
+    }
+
+    fn author(&self) -> Author {
+        Author::of(&self.caller, Some(&self.about.id))
     }
 }
 

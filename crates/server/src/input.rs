@@ -1,7 +1,7 @@
 //! What handlers read: the body, the query, the path.
 
 use crate::route::{Description, Input};
-use axum::body::to_bytes;
+use axum::body::{Body as RawBody, to_bytes};
 use axum::extract::{FromRequestParts, Path, Query, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
@@ -68,6 +68,30 @@ fn check_is_json(parts: &Parts) -> Result<()> {
         .hint("send `Content-Type: application/json`"))
 }
 
+/// A body of any kind that is read while it comes.
+pub(crate) struct Stream {
+    /// Its length, if the client says so.
+    pub(crate) length: Option<u64>,
+    /// The bytes.
+    pub(crate) body: RawBody,
+}
+
+impl Input for Stream {
+    fn describe(description: &mut Description) {
+        let content = ContentBuilder::new().build();
+        let body = RequestBodyBuilder::new()
+            .content("application/octet-stream", content)
+            .required(Some(Required::True))
+            .build();
+        description.change(|operation| operation.request_body(Some(body)));
+    }
+
+    async fn read(request: Request) -> Result<Self> {
+        let length = header(&request, "content-length").and_then(|length| length.parse().ok());
+        Ok(Self { length, body: request.into_body() })
+    }
+}
+
 /// Values of the query string.
 pub(crate) struct InQuery<T>(pub(crate) T);
 
@@ -117,6 +141,24 @@ where
     }
 }
 
+/// Values of the query string, and whatever follows.
+impl<T, I> Input for (InQuery<T>, I)
+where
+    T: DeserializeOwned + IntoParams + Send + 'static,
+    I: Input,
+{
+    fn describe(description: &mut Description) {
+        describe_parameters::<T>(description);
+        I::describe(description);
+    }
+
+    async fn read(request: Request) -> Result<Self> {
+        let (parts, body) = request.into_parts();
+        let query = InQuery::read(Request::from_parts(parts.clone(), RawBody::empty())).await?;
+        Ok((query, I::read(Request::from_parts(parts, body)).await?))
+    }
+}
+
 /// What follows, with the client's own name for the request: sent again, it means the same thing.
 pub(crate) struct Keyed<I> {
     pub(crate) key: Option<String>,
@@ -155,11 +197,13 @@ impl<I: Input> Input for Resumed<I> {
     }
 }
 
-fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
+/// The value of a header.
+pub(crate) fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
     request.headers().get(name).and_then(|value| value.to_str().ok())
 }
 
-fn describe_header(description: &mut Description, name: &str, about: &str) {
+/// Says that a header is read.
+pub(crate) fn describe_header(description: &mut Description, name: &str, about: &str) {
     let parameter = ParameterBuilder::new()
         .name(name)
         .parameter_in(ParameterIn::Header)

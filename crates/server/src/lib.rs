@@ -5,36 +5,54 @@
 //! way to another one.
 
 mod access;
+mod alerts;
 mod app;
+mod auditing;
+mod connections;
+mod desk;
+pub mod documents;
 mod handlers;
+mod headers;
+mod housekeeping;
 mod identity;
 mod input;
 mod listen;
+mod mirror;
+mod orchestrator;
 mod output;
 mod protect;
+mod queries;
 mod refusal;
 mod route;
 mod runs;
 mod tls;
+mod uploads;
 
 #[cfg(test)]
 mod tests;
 
+pub use alerts::{AlertSettings, deliver_alerts};
 pub use app::{App, Settings};
+pub use auditing::{Audit, AuditState, note, verify_audit};
+pub use connections::{ConnectionSecret, Connector, Look, LookOrder, Looked, secrets_of};
+pub use desk::{
+    Answer, Answered, CheckQuestion, Desk, DifferenceQuestion, Documents, ExplainQuestion,
+    LineageQuestion, PageQuestion, PreviewQuestion, ProfileQuestion, QueryQuestion, Question,
+    SampleQuestion, TableQuestion, problem_of,
+};
+pub use housekeeping::keep_house;
 pub use identity::master_key::MasterKey;
 pub use identity::people::{self, Entry, entry};
 pub use listen::{Port, serve};
+pub use mirror::{Place, mirror};
+pub use monitor::channels::PrivateTargets;
+pub use orchestrator::orchestrate;
 pub use route::{Route, Rule};
-pub use runs::{Line, LogLevel, PipelineInfo, Report, RunOrder, Runner, RunnerNews, dispatch};
+pub use runs::{Job, Line, LogLevel, Report, RunOrder, Runner, RunnerEnd, RunnerNews};
 pub use tls::read as read_tls;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
-use std::time::Duration;
-use tower_http::timeout::TimeoutLayer;
-
-/// A request is answered within this time, or not at all. (Streams go on.)
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+use axum::middleware::{from_fn, from_fn_with_state};
 
 /// All routes.
 pub fn routes() -> Vec<Route> {
@@ -50,12 +68,10 @@ pub fn open_api() -> String {
 
 /// Everything that answers.
 pub fn router(app: App) -> Router {
-    let timeout =
-        TimeoutLayer::with_status_code(axum::http::StatusCode::GATEWAY_TIMEOUT, ANSWER_TIMEOUT);
     route::router(routes())
         .fallback(protect::nothing_here)
         .method_not_allowed_fallback(protect::other_method)
-        .layer(timeout)
         .layer(from_fn_with_state(app.clone(), protect::protect))
+        .layer(from_fn(handlers::metrics::measure))
         .with_state(app)
 }

@@ -36,11 +36,14 @@ const STATUSES: &[(Code, StatusCode)] = &[
     (codes::TOKEN_INVALID, StatusCode::GONE),
     (codes::LAST_OWNER, StatusCode::CONFLICT),
     (codes::CONFLICT, StatusCode::CONFLICT),
+    (codes::VERSION_STALE, StatusCode::PRECONDITION_FAILED),
     (codes::NAME_TAKEN, StatusCode::CONFLICT),
     (codes::RUN_LOCKED, StatusCode::CONFLICT),
+    (codes::QUOTA_EXCEEDED, StatusCode::FORBIDDEN),
     (codes::REQUEST_TOO_LARGE, StatusCode::PAYLOAD_TOO_LARGE),
     (codes::TOO_MANY_ATTEMPTS, StatusCode::TOO_MANY_REQUESTS),
     (codes::STORE_FAILED, StatusCode::SERVICE_UNAVAILABLE),
+    (codes::BUSY, StatusCode::SERVICE_UNAVAILABLE),
     (codes::STORAGE_FULL, StatusCode::INSUFFICIENT_STORAGE),
 ];
 

@@ -1,67 +1,86 @@
-//! Runs: taken on durably, given to runners, followed live.
+//! Work for runners, and what they say of it.
 //!
-//! The server itself reads no row. A run that has been accepted is a row of the metadata database;
-//! the dispatcher gives it to a [`Runner`], which works in another process. Runner and dispatcher
-//! may die at any moment: whoever holds a run has a lease, and when that is over the run is given
-//! out again, to be resumed from its record.
+//! The server itself reads no row: what touches data or the world outside is done by a
+//! [`Runner`] in another process, which may die at any moment.
 
-mod attempt;
-mod dispatch;
 mod live;
 
-pub use dispatch::dispatch;
 pub(crate) use live::{Counts, Live, Now};
 
 use async_trait::async_trait;
+use contracts::action::{Scope, Step};
+use model::plan::Plan;
 use model::problem::StoredProblem;
 use model::run::{NodeReport, RunId};
 use model::{Name, Result};
 use serde_json::{Map, Value};
+use std::sync::Arc;
 pub use store::LogLevel;
+use store::{NewPipeline, WorkspaceId};
 use tokio::sync::{mpsc, watch};
 
 /// Does user work in another process.
 #[async_trait]
 pub trait Runner: Send + Sync {
-    /// The pipelines of a workspace.
-    async fn pipelines(&self, workspace: &Name) -> Result<Vec<PipelineInfo>>;
+    /// The pipelines of a workspace, as its folder has them; none when it has no folder.
+    async fn pipelines(&self, workspace: &Name) -> Result<Option<Vec<NewPipeline>>>;
 
-    /// Does a run and passes on what happens. When `cancel` becomes true the work ends at once.
+    /// Does a task and passes on what happens. When `cancel` becomes true the work ends at once.
     ///
     /// # Errors
     ///
-    /// `run_cancelled` when it was cancelled, anything else when the runner was lost; problems of
-    /// the run itself are in the report.
+    /// `run_cancelled` when it was cancelled, `runner_lost` when the runner died of it; problems
+    /// of the task itself are in what is given.
     async fn run(
         &self,
         order: RunOrder,
         news: mpsc::Sender<RunnerNews>,
         cancel: watch::Receiver<bool>,
-    ) -> Result<Report>;
+    ) -> Result<RunnerEnd>;
 }
 
-/// What one sees of a pipeline without opening it.
-#[derive(Debug, Clone)]
-pub struct PipelineInfo {
-    /// Its name.
-    pub name: Name,
-    /// What it is for.
-    pub description: String,
-    /// Words it is selected by.
-    pub tags: Vec<String>,
-}
-
-/// A run for a runner.
+/// A task for a runner.
 #[derive(Debug, Clone)]
 pub struct RunOrder {
     /// The workspace.
     pub workspace: Name,
-    /// The pipeline.
-    pub pipeline: Name,
+    /// And its id.
+    pub workspace_id: WorkspaceId,
     /// The run; given again, the same run goes on.
     pub run: RunId,
-    /// Values of parameters.
+    /// What the run consists of.
+    pub plan: Arc<Plan>,
+    /// Values of parameters, defaults filled in.
     pub params: Map<String, Value>,
+    /// The interval that the run is for, µs since the epoch, its end exclusive.
+    pub interval_us: Option<(i64, i64)>,
+    /// The task.
+    pub job: Job,
+}
+
+/// What a runner does.
+#[derive(Debug, Clone)]
+pub enum Job {
+    /// All data nodes.
+    Data,
+    /// An action.
+    Action {
+        /// The module.
+        module: String,
+        /// Its settings, templates not filled in.
+        with: Map<String, Value>,
+        /// Where it is.
+        scope: Scope,
+    },
+}
+
+/// How a task ended.
+#[derive(Debug, Clone)]
+pub enum RunnerEnd {
+    /// The data nodes have been run.
+    Data(Report),
+    /// The action says what comes next, or why it failed.
+    Action(Result<Step, StoredProblem>),
 }
 
 /// What happens in a run.
@@ -86,11 +105,13 @@ pub struct Line {
     pub fields: Value,
 }
 
-/// How a run ended.
+/// What data nodes have done.
 #[derive(Debug, Clone)]
 pub struct Report {
-    /// What each node has done.
+    /// By node.
     pub nodes: Vec<(Name, NodeReport)>,
-    /// Why it failed; empty when it did not.
+    /// Tables that were committed to, and their new versions.
+    pub tables: Vec<(String, u64)>,
+    /// Why they failed; empty when they did not.
     pub problems: Vec<StoredProblem>,
 }

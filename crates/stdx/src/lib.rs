@@ -3,5 +3,6 @@
 pub mod clock;
 pub mod durable;
 pub mod hash;
+pub mod network;
 pub mod retry;
 pub mod text;

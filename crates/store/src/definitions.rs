@@ -11,7 +11,7 @@ use crate::{rows, workspaces};
 use model::{Name, Problem, Result, codes};
 use sea_orm::ActiveValue::Set;
 use sea_orm::prelude::*;
-use sea_orm::{FromQueryResult, QueryOrder, QuerySelect};
+use sea_orm::{Condition, FromQueryResult, QueryOrder, QuerySelect};
 use std::collections::HashMap;
 
 /// The documents of one workspace.
@@ -73,6 +73,17 @@ pub struct NewVersion {
     pub message: String,
 }
 
+/// One of several changes that are made together.
+#[derive(Debug, Clone)]
+pub struct DefinitionChange {
+    /// The document.
+    pub key: DefinitionKey,
+    /// Its new text; none deletes it.
+    pub new: Option<NewVersion>,
+    /// The version it is put on top of; none when there is no such document.
+    pub expected: Option<i64>,
+}
+
 impl Definitions {
     pub(crate) fn new(store: Store, workspace: WorkspaceId) -> Self {
         Self { store, workspace }
@@ -94,6 +105,22 @@ impl Definitions {
                 Box::pin(save(tx, workspace, key, new, *expected, *now_us))
             })
             .await
+    }
+
+    /// Makes all changes or, when one of them meets a `conflict`, none.
+    pub async fn change(&self, changes: Vec<DefinitionChange>, now_us: i64) -> Result<()> {
+        let input = (self.workspace.clone(), changes, now_us);
+        self.store
+            .write(input, |tx, (workspace, changes, now_us)| {
+                Box::pin(change(tx, workspace, changes, *now_us))
+            })
+            .await
+    }
+
+    /// All documents as they were at an instant (µs since the epoch), by kind and name; those of
+    /// now with [`i64::MAX`].
+    pub async fn at(&self, instant_us: i64) -> Result<Vec<Definition>> {
+        Ok(at(self.store.read(), &self.workspace, instant_us).await?)
     }
 
     /// The document as it is now, or `not_found`.
@@ -359,6 +386,51 @@ fn newest() -> Expr {
         )
         .to_owned();
     Expr::col((version::Entity, version::Column::Number)).in_subquery(current)
+}
+
+async fn change(
+    tx: &Tx,
+    workspace: &WorkspaceId,
+    changes: &[DefinitionChange],
+    now_us: i64,
+) -> Attempt<()> {
+    for DefinitionChange { key, new, expected } in changes {
+        match (new, expected) {
+            (Some(new), _) => drop(save(tx, workspace, key, new, *expected, now_us).await?),
+            (None, Some(expected)) => delete(tx, workspace, key, *expected, now_us).await?,
+            // What is not there need not be deleted.
+            (None, None) => {}
+        }
+    }
+    Ok(())
+}
+
+async fn at(
+    db: &impl ConnectionTrait,
+    workspace: &WorkspaceId,
+    instant_us: i64,
+) -> Attempt<Vec<Definition>> {
+    let is_alive = Condition::any()
+        .add(definition::Column::DeletedAtUs.is_null())
+        .add(definition::Column::DeletedAtUs.gt(instant_us));
+    let rows = definition::Entity::find()
+        .filter(definition::Column::WorkspaceId.eq(workspace.clone()))
+        .filter(is_alive)
+        .order_by_asc(definition::Column::Kind)
+        .order_by_asc(definition::Column::Name)
+        .all(db)
+        .await?;
+    let mut definitions = Vec::with_capacity(rows.len());
+    for row in rows {
+        let version = version::Entity::find()
+            .filter(version::Column::DefinitionId.eq(row.id.clone()))
+            .filter(version::Column::AtUs.lte(instant_us))
+            .order_by_desc(version::Column::Number)
+            .one(db)
+            .await?;
+        definitions.extend(version.map(|version| with_version(row, version)));
+    }
+    Ok(definitions)
 }
 
 async fn history(

@@ -97,6 +97,14 @@ ids! {
     ScheduleId = "schedule";
     /// What starts a pipeline from outside.
     TriggerId = "trigger";
+    /// A way in which people are told of something.
+    AlertChannelId = "channel";
+    /// What is told through which channels.
+    AlertRuleId = "alert rule";
+    /// News to be looked at, or a message to be sent.
+    AlertId = "alert";
+    /// Runs for many intervals.
+    BackfillId = "back-fill";
 }
 
 /// SHA-256 of a token, 64 hexadecimal digits in lower case: the token itself is never stored.

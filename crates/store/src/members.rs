@@ -182,7 +182,7 @@ async fn remove(tx: &Tx, workspace: &WorkspaceId, user: &UserId, now_us: i64) ->
 }
 
 /// Refuses when `user` is the only owner.
-async fn keep_an_owner(tx: &Tx, workspace: &WorkspaceId, user: &UserId) -> Attempt<()> {
+pub(crate) async fn keep_an_owner(tx: &Tx, workspace: &WorkspaceId, user: &UserId) -> Attempt<()> {
     if role_of(tx, workspace, user).await? != Some(Role::Owner) {
         return Ok(());
     }

@@ -1,8 +1,10 @@
 //! The list of migrations and what runs them, each in a transaction of its own.
 
+mod alerts;
 mod documents;
 mod identity;
 mod runs;
+mod scheduling;
 
 use crate::failure::Attempt;
 use crate::tables::{Table, integer, text};
@@ -20,6 +22,8 @@ const ALL: &[Migration] = &[
     Migration { name: "identity", tables: identity::TABLES },
     Migration { name: "documents", tables: documents::TABLES },
     Migration { name: "runs", tables: runs::TABLES },
+    Migration { name: "scheduling", tables: scheduling::TABLES },
+    Migration { name: "alerts", tables: alerts::TABLES },
 ];
 
 /// The name of the lock that keeps two processes from migrating at once: any number will do, as

@@ -50,7 +50,7 @@ async fn set(tx: &Tx, workspace: &WorkspaceId, quota: Quota, maximum: Option<i64
     rows::insert(tx, quota::Model { workspace_id: workspace.clone(), quota, maximum }).await
 }
 
-async fn get(
+pub(crate) async fn get(
     db: &impl ConnectionTrait,
     workspace: &WorkspaceId,
     quota: Quota,

@@ -1,9 +1,8 @@
 //! How long what is kept, and removing what is older.
 
-use crate::audit;
 use crate::entity::{
-    audit_entry, fire, invitation, notification, password_reset, preview, run, run_log, session,
-    set_up_token, sign_in,
+    audit_checkpoint, audit_entry, invitation, notification, password_reset, pipeline, plan,
+    preview, run, run_log, session, set_up_token, sign_in,
 };
 use crate::failure::Attempt;
 use crate::store::Store;
@@ -52,9 +51,9 @@ pub struct CleanedUp {
 impl Store {
     /// Removes what is older than it is kept: previews 24 hours, logs 30 days, runs 90 days, audit
     /// entries, sign-ins and notifications 180 days; expired tokens a day after their end.
+    /// Audit entries go in whole segments that were closed.
     pub async fn clean_up(&self, now_us: i64) -> Result<CleanedUp> {
-        self.remove(now_us, |tx, now| Box::pin(fires(tx, *now))).await?;
-        Ok(CleanedUp {
+        let cleaned = CleanedUp {
             previews: self.remove(now_us, |tx, now| Box::pin(previews(tx, *now))).await?,
             log_lines: self.remove(now_us, |tx, now| Box::pin(log_lines(tx, *now))).await?,
             runs: self.remove(now_us, |tx, now| Box::pin(runs(tx, *now))).await?,
@@ -62,7 +61,9 @@ impl Store {
             sign_ins: self.remove(now_us, |tx, now| Box::pin(sign_ins(tx, *now))).await?,
             notifications: self.remove(now_us, |tx, now| Box::pin(notifications(tx, *now))).await?,
             tokens: self.remove(now_us, |tx, now| Box::pin(tokens(tx, *now))).await?,
-        })
+        };
+        self.remove(now_us, |tx, now| Box::pin(plans(tx, *now))).await?;
+        Ok(cleaned)
     }
 
     /// Repeats `slice`, each time in a transaction of its own, until there is less than a slice.
@@ -97,10 +98,14 @@ async fn log_lines(tx: &Tx, now_us: i64) -> Attempt<u64> {
     remove_slice::<run_log::Entity>(tx, &[RunId, Seq], all([AtUs.lte(now_us - LOGS_US)])).await
 }
 
-async fn fires(tx: &Tx, now_us: i64) -> Attempt<u64> {
-    use fire::Column::{FireAtUs, FiredAtUs, ScheduleId};
-    let old = FiredAtUs.lte(now_us - RUNS_US);
-    remove_slice::<fire::Entity>(tx, &[ScheduleId, FireAtUs], all([old])).await
+/// Plans that no run and no pipeline has any more.
+async fn plans(tx: &Tx, _: i64) -> Attempt<u64> {
+    use plan::Column::{Hash, WorkspaceId};
+    let of_runs = run::Entity::find().select_only().column(run::Column::Plan).into_query();
+    let of_pipelines =
+        pipeline::Entity::find().select_only().column(pipeline::Column::Plan).into_query();
+    let old = [Hash.not_in_subquery(of_runs), Hash.not_in_subquery(of_pipelines)];
+    remove_slice::<plan::Entity>(tx, &[WorkspaceId, Hash], all(old)).await
 }
 
 /// Attempts, nodes, checks and logs go with their runs.
@@ -109,21 +114,22 @@ async fn runs(tx: &Tx, now_us: i64) -> Attempt<u64> {
     remove_slice::<run::Entity>(tx, &[run::Column::Id], all([old])).await
 }
 
-/// The last entry of each chain stays: the next one follows from it.
+/// Whole segments go, behind their checkpoints: what is left still follows from something signed.
 async fn audit_entries(tx: &Tx, now_us: i64) -> Attempt<u64> {
-    use audit_entry::Column::{AtUs, Chain, Seq};
-    let chains: Vec<String> = audit_entry::Entity::find()
+    use audit_checkpoint::Column as Closed;
+    use audit_entry::Column::{Chain, Seq};
+    let ends: Vec<(String, i64)> = audit_checkpoint::Entity::find()
         .select_only()
-        .column(Chain)
-        .distinct()
-        .filter(AtUs.lte(now_us - AUDIT_US))
+        .column(Closed::Chain)
+        .column_as(Closed::LastSeq.max(), "last_seq")
+        .filter(Closed::NewestAtUs.lte(now_us - AUDIT_US))
+        .group_by(Closed::Chain)
         .into_tuple()
         .all(tx)
         .await?;
     let mut removed = 0;
-    for chain in chains {
-        let Some(last) = audit::last(tx, &chain).await? else { continue };
-        let old = [Chain.eq(chain), AtUs.lte(now_us - AUDIT_US), Seq.lt(last.seq)];
+    for (chain, end) in ends {
+        let old = [Chain.eq(chain), Seq.lte(end)];
         removed += remove_slice::<audit_entry::Entity>(tx, &[Chain, Seq], all(old)).await?;
     }
     Ok(removed)

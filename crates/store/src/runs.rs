@@ -1,19 +1,20 @@
-//! The runs of a workspace: accepting, finding and stopping them, and what is known about each.
+//! The runs of a workspace: finding them, and what is known about each.
 
-use crate::entity::{attempt, check_result, node_run, run, run_log as log};
+use crate::entity::{attempt, check_result, node_run, plan, run, run_log as log, task};
 use crate::failure::Attempt;
 use crate::ids::{UserId, WorkspaceId};
 use crate::page::{self, Page};
+use crate::rows;
 use crate::store::Store;
 use crate::transactions::Tx;
 use crate::values::{RunIdText, Stored};
-use crate::words::{LogLevel, RunStatus, RunTrigger};
-use crate::{rows, workspaces};
+use crate::words::{AttemptEnd, LogLevel, RunStatus, RunTrigger};
+use model::plan::Plan;
 use model::problem::StoredProblem;
 use model::run::{NodeReport, RunId};
 use model::{Name, Problem, Result, codes};
-use sea_orm::ActiveValue::Set;
 use sea_orm::prelude::*;
+use sea_orm::sea_query::{ExprTrait, Func, LikeExpr};
 use sea_orm::{QueryOrder, QuerySelect};
 
 /// The runs of one workspace.
@@ -21,31 +22,6 @@ use sea_orm::{QueryOrder, QuerySelect};
 pub struct Runs {
     store: Store,
     workspace: WorkspaceId,
-}
-
-/// A run that is wanted.
-#[derive(Debug, Clone)]
-pub struct NewRun {
-    /// Chosen by the caller.
-    pub id: RunId,
-    /// The pipeline.
-    pub pipeline: Name,
-    /// The version of the pipeline that is the newest.
-    pub definition_version: Option<i64>,
-    /// Why there is a run.
-    pub started_by: RunTrigger,
-    /// Who wants it.
-    pub triggered_by: Option<UserId>,
-    /// The schedule or trigger.
-    pub source_id: Option<String>,
-    /// Parameters.
-    pub params: serde_json::Value,
-    /// The interval it is about, both ends, µs since the epoch.
-    pub interval_us: Option<(i64, i64)>,
-    /// The higher, the sooner.
-    pub priority: i64,
-    /// A second request with the same key means the same run.
-    pub idempotency_key: Option<String>,
 }
 
 /// A run, as the list of runs shows it.
@@ -79,14 +55,10 @@ pub struct Run {
     pub started_at_us: Option<i64>,
     /// µs since the epoch.
     pub ended_at_us: Option<i64>,
-    /// µs since the epoch.
-    pub cancel_requested_at_us: Option<i64>,
-    /// How often it was given to a worker.
-    pub lease_epoch: i64,
-    /// µs since the epoch: until then it is its worker's.
-    pub lease_until_us: Option<i64>,
-    /// Who has it, or had it last.
-    pub worker: Option<String>,
+    /// Hash of its plan.
+    pub plan: String,
+    /// The run and task that started it: `run/task`.
+    pub parent: Option<String>,
     /// Rows read by sources.
     pub rows_in: i64,
     /// Rows written by sinks.
@@ -114,10 +86,8 @@ impl From<run::Model> for Run {
             created_at_us: row.created_at_us,
             started_at_us: row.started_at_us,
             ended_at_us: row.ended_at_us,
-            cancel_requested_at_us: row.cancel_requested_at_us,
-            lease_epoch: row.lease_epoch,
-            lease_until_us: row.lease_until_us,
-            worker: row.worker,
+            plan: row.plan,
+            parent: row.parent,
             rows_in: row.rows_in,
             rows_out: row.rows_out,
             rows_rejected: row.rows_rejected,
@@ -150,9 +120,11 @@ pub struct NodeRun {
     pub report: NodeReport,
 }
 
-/// That a worker has tried to do a run.
+/// That a worker has tried to do a task.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunAttempt {
+    /// The task's place in the plan.
+    pub task: i64,
     /// From 1.
     pub number: i64,
     /// Who tried.
@@ -161,8 +133,8 @@ pub struct RunAttempt {
     pub started_at_us: i64,
     /// µs since the epoch; none while it goes on.
     pub ended_at_us: Option<i64>,
-    /// What became of it; `Queued` when the worker was lost.
-    pub status: Option<RunStatus>,
+    /// What became of it.
+    pub end: Option<AttemptEnd>,
     /// Why it failed.
     pub problem: Option<StoredProblem>,
 }
@@ -180,9 +152,22 @@ pub struct CheckResult {
     pub at_us: i64,
 }
 
+/// Which lines of a log are asked for; the default is all.
+#[derive(Debug, Clone, Default)]
+pub struct LogFilter {
+    /// About this node.
+    pub node: Option<String>,
+    /// Of one of these levels; empty means all.
+    pub levels: Vec<LogLevel>,
+    /// With this text in its message, in any case.
+    pub text: Option<String>,
+}
+
 /// A line of a run's log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogLine {
+    /// Its number, from 1; given when it is written.
+    pub seq: i64,
     /// The node it is about.
     pub node: Option<String>,
     /// µs since the epoch.
@@ -200,6 +185,8 @@ pub struct LogLine {
 pub struct RunDetail {
     /// The run.
     pub run: Run,
+    /// Its tasks that have begun, in the order of the plan.
+    pub tasks: Vec<task::Model>,
     /// What each node has done, by name.
     pub nodes: Vec<NodeRun>,
     /// The attempts, the first one first.
@@ -211,17 +198,6 @@ pub struct RunDetail {
 impl Runs {
     pub(crate) fn new(store: Store, workspace: WorkspaceId) -> Self {
         Self { store, workspace }
-    }
-
-    /// Takes a run on; when this returns it will be done, whatever dies. The same idempotency key
-    /// gives the run that is there.
-    pub async fn accept(&self, new: NewRun, now_us: i64) -> Result<Run> {
-        let input = (self.workspace.clone(), new, now_us);
-        self.store
-            .write(input, |tx, (workspace, new, now_us)| {
-                Box::pin(accept(tx, workspace, new, *now_us))
-            })
-            .await
     }
 
     /// The run with this id, or `run_not_found`.
@@ -245,17 +221,6 @@ impl Runs {
         Ok(list(self.store.read(), &self.workspace, filter, after, limit).await?)
     }
 
-    /// Stops a run: one that waits at once, one that goes on when its worker hears of it. One that
-    /// has ended stays as it is.
-    pub async fn request_cancel(&self, id: &RunId, now_us: i64) -> Result<Run> {
-        let input = (self.workspace.clone(), id.clone(), now_us);
-        self.store
-            .write(input, |tx, (workspace, id, now_us)| {
-                Box::pin(request_cancel(tx, workspace, id, *now_us))
-            })
-            .await
-    }
-
     /// Adds lines to a run's log, or `run_not_found`.
     pub async fn append_log(&self, id: &RunId, lines: Vec<LogLine>) -> Result<()> {
         let input = (self.workspace.clone(), id.clone(), lines);
@@ -266,10 +231,32 @@ impl Runs {
             .await
     }
 
-    /// The log of a run, the oldest line first; `after` is a page's `next`.
-    pub async fn log(&self, id: &RunId, after: Option<&str>, limit: u64) -> Result<Page<LogLine>> {
+    /// The lines of a run's log that are asked for, the oldest first; `after` is a page's `next`.
+    pub async fn log(
+        &self,
+        id: &RunId,
+        filter: &LogFilter,
+        after: Option<&str>,
+        limit: u64,
+    ) -> Result<Page<LogLine>> {
         let limit = page::limit(limit);
-        Ok(read_log(self.store.read(), &self.workspace, id, after, limit).await?)
+        Ok(read_log(self.store.read(), &self.workspace, id, filter, after, limit).await?)
+    }
+
+    /// The run that has this idempotency key.
+    pub async fn by_key(&self, key: &str) -> Result<Option<Run>> {
+        Ok(by_key(self.store.read(), &self.workspace, key).await?)
+    }
+
+    /// What a run consists of.
+    pub async fn plan(&self, hash: &str) -> Result<Plan> {
+        Ok(read_plan(self.store.read(), &self.workspace, hash).await?)
+    }
+
+    /// How the last run of each interval of a pipeline ended, by the interval's end; the latest
+    /// run counts.
+    pub async fn intervals(&self, pipeline: &Name) -> Result<Vec<(i64, RunStatus)>> {
+        Ok(intervals(self.store.read(), &self.workspace, pipeline).await?)
     }
 }
 
@@ -292,54 +279,6 @@ async fn find(
 
 async fn get(db: &impl ConnectionTrait, workspace: &WorkspaceId, id: &RunId) -> Attempt<Run> {
     Ok(find(db, workspace, id).await?.into())
-}
-
-/// Takes a run on, or finds the one that has its key.
-pub(crate) async fn accept(
-    tx: &Tx,
-    workspace: &WorkspaceId,
-    new: &NewRun,
-    now_us: i64,
-) -> Attempt<Run> {
-    workspaces::find(tx, workspace).await?;
-    if let Some(key) = &new.idempotency_key {
-        let there = run::Entity::find()
-            .filter(run::Column::WorkspaceId.eq(workspace.clone()))
-            .filter(run::Column::IdempotencyKey.eq(key.as_str()))
-            .one(tx)
-            .await?;
-        if let Some(row) = there {
-            return Ok(row.into());
-        }
-    }
-    let row = run::Model {
-        id: RunIdText(new.id.clone()),
-        workspace_id: workspace.clone(),
-        pipeline: new.pipeline.to_string(),
-        definition_version: new.definition_version,
-        started_by: new.started_by,
-        triggered_by: new.triggered_by.clone(),
-        source_id: new.source_id.clone(),
-        params: Stored(new.params.clone()),
-        interval_start_us: new.interval_us.map(|(start, _)| start),
-        interval_end_us: new.interval_us.map(|(_, end)| end),
-        status: RunStatus::Queued,
-        priority: new.priority,
-        created_at_us: now_us,
-        started_at_us: None,
-        ended_at_us: None,
-        cancel_requested_at_us: None,
-        lease_epoch: 0,
-        lease_until_us: None,
-        worker: None,
-        rows_in: 0,
-        rows_out: 0,
-        rows_rejected: 0,
-        problem: None,
-        idempotency_key: new.idempotency_key.clone(),
-    };
-    rows::insert(tx, row.clone()).await?;
-    Ok(row.into())
 }
 
 async fn list(
@@ -388,18 +327,24 @@ async fn detail(
         .order_by_asc(node_run::Column::Node);
     let attempts = attempt::Entity::find()
         .filter(attempt::Column::RunId.eq(id.clone()))
+        .order_by_asc(attempt::Column::StartedAtUs)
+        .order_by_asc(attempt::Column::Task)
         .order_by_asc(attempt::Column::Number);
+    let tasks = task::Entity::find()
+        .filter(task::Column::RunId.eq(id.clone()))
+        .order_by_asc(task::Column::Number);
     let checks = check_result::Entity::find()
         .filter(check_result::Column::RunId.eq(id))
         .order_by_asc(check_result::Column::Node)
         .order_by_asc(check_result::Column::CheckName);
     let node = |row: node_run::Model| NodeRun { node: row.node, report: row.report.0 };
     let attempt = |row: attempt::Model| RunAttempt {
+        task: row.task,
         number: row.number,
         worker: row.worker,
         started_at_us: row.started_at_us,
         ended_at_us: row.ended_at_us,
-        status: row.status,
+        end: row.end,
         problem: row.problem.map(|problem| problem.0),
     };
     let check = |row: check_result::Model| CheckResult {
@@ -410,31 +355,63 @@ async fn detail(
     };
     Ok(RunDetail {
         run,
+        tasks: tasks.all(db).await?,
         nodes: nodes.all(db).await?.into_iter().map(node).collect(),
         attempts: attempts.all(db).await?.into_iter().map(attempt).collect(),
         checks: checks.all(db).await?.into_iter().map(check).collect(),
     })
 }
 
-async fn request_cancel(tx: &Tx, workspace: &WorkspaceId, id: &RunId, now_us: i64) -> Attempt<Run> {
-    let mut row = find(tx, workspace, id).await?;
-    if row.status.is_final() {
-        return Ok(row.into());
-    }
-    row.cancel_requested_at_us = row.cancel_requested_at_us.or(Some(now_us));
-    if row.status == RunStatus::Queued {
-        row.status = RunStatus::Cancelled;
-        row.ended_at_us = Some(now_us);
-    }
-    let change = run::ActiveModel {
-        cancel_requested_at_us: Set(row.cancel_requested_at_us),
-        status: Set(row.status),
-        ended_at_us: Set(row.ended_at_us),
-        ..Default::default()
+async fn by_key(
+    db: &impl ConnectionTrait,
+    workspace: &WorkspaceId,
+    key: &str,
+) -> Attempt<Option<Run>> {
+    let row = run::Entity::find()
+        .filter(run::Column::WorkspaceId.eq(workspace.clone()))
+        .filter(run::Column::IdempotencyKey.eq(key))
+        .one(db)
+        .await?;
+    Ok(row.map(Run::from))
+}
+
+async fn read_plan(
+    db: &impl ConnectionTrait,
+    workspace: &WorkspaceId,
+    hash: &str,
+) -> Attempt<Plan> {
+    let key = (workspace.clone(), hash.to_owned());
+    let row = plan::Entity::find_by_id(key).one(db).await?;
+    let unknown = || {
+        Problem::new(&codes::NOT_FOUND, "the plan of this run is gone")
+            .hint("old plans are removed with their runs")
     };
-    let filter = run::Column::Id.eq(row.id.clone());
-    run::Entity::update_many().set(change).filter(filter).exec(tx).await?;
-    Ok(row.into())
+    Ok(row.ok_or_else(unknown)?.plan.0)
+}
+
+async fn intervals(
+    db: &impl ConnectionTrait,
+    workspace: &WorkspaceId,
+    pipeline: &Name,
+) -> Attempt<Vec<(i64, RunStatus)>> {
+    let rows: Vec<(Option<i64>, RunStatus)> = run::Entity::find()
+        .select_only()
+        .columns([run::Column::IntervalEndUs, run::Column::Status])
+        .filter(run::Column::WorkspaceId.eq(workspace.clone()))
+        .filter(run::Column::Pipeline.eq(pipeline.as_str()))
+        .filter(run::Column::IntervalEndUs.is_not_null())
+        .order_by_asc(run::Column::CreatedAtUs)
+        .into_tuple()
+        .all(db)
+        .await?;
+    Ok(rows.into_iter().filter_map(|(end, status)| Some((end?, status))).collect())
+}
+
+/// A text to be found as it is, for patterns whose escape is `!`.
+fn escaped(text: &str) -> String {
+    let is_special = |symbol: char| matches!(symbol, '!' | '%' | '_');
+    let escape = |symbol: char| is_special(symbol).then_some('!').into_iter().chain([symbol]);
+    text.chars().flat_map(escape).collect()
 }
 
 async fn append_log(
@@ -467,20 +444,32 @@ async fn read_log(
     db: &impl ConnectionTrait,
     workspace: &WorkspaceId,
     id: &RunId,
+    filter: &LogFilter,
     after: Option<&str>,
     limit: u64,
 ) -> Attempt<Page<LogLine>> {
     let run = find(db, workspace, id).await?;
     let after = after.map(page::number).transpose()?.unwrap_or(0);
-    let rows = log::Entity::find()
+    let mut select = log::Entity::find()
         .filter(log::Column::RunId.eq(run.id))
         .filter(log::Column::Seq.gt(after))
         .order_by_asc(log::Column::Seq)
-        .limit(limit + 1)
-        .all(db)
-        .await?;
+        .limit(limit + 1);
+    if let Some(node) = &filter.node {
+        select = select.filter(log::Column::Node.eq(node.as_str()));
+    }
+    if !filter.levels.is_empty() {
+        select = select.filter(log::Column::Level.is_in(filter.levels.iter().copied()));
+    }
+    if let Some(text) = &filter.text {
+        let lower = Expr::expr(Func::lower(Expr::col(log::Column::Message)));
+        let pattern = LikeExpr::new(format!("%{}%", escaped(&text.to_lowercase()))).escape('!');
+        select = select.filter(lower.like(pattern));
+    }
+    let rows = select.all(db).await?;
     let page = Page::cut(rows, limit, |row| row.seq.to_string());
     let line = |row: log::Model| LogLine {
+        seq: row.seq,
         node: row.node,
         at_us: row.at_us,
         level: row.level,

@@ -1,12 +1,11 @@
-//! When pipelines are started by themselves, and that each time starts one run.
+//! When pipelines are started by themselves.
 
-use crate::entity::{fire, schedule};
+use crate::entity::schedule;
 use crate::failure::Attempt;
 use crate::ids::{ScheduleId, UserId, WorkspaceId};
-use crate::runs::{self, NewRun, Run};
 use crate::store::Store;
 use crate::transactions::Tx;
-use crate::values::{RunIdText, Stored};
+use crate::values::Stored;
 use crate::words::ScheduleStatus;
 use crate::{rows, workspaces};
 use model::{Name, Problem, Result, codes};
@@ -40,8 +39,6 @@ pub struct NewSchedule {
     pub start_at_us: Option<i64>,
     /// µs since the epoch: not after.
     pub end_at_us: Option<i64>,
-    /// µs since the epoch; none when there is no further time.
-    pub next_fire_at_us: Option<i64>,
 }
 
 impl Schedules {
@@ -94,56 +91,6 @@ impl Schedules {
         let input = (self.workspace.clone(), id.clone());
         self.store.write(input, |tx, (workspace, id)| Box::pin(remove(tx, workspace, id))).await
     }
-
-    /// Starts the run of one time and notes when the next one is, both or neither. None when the
-    /// run of this time has been started already.
-    pub async fn fire(
-        &self,
-        id: &ScheduleId,
-        fire_at_us: i64,
-        run: NewRun,
-        next_fire_at_us: Option<i64>,
-        now_us: i64,
-    ) -> Result<Option<Run>> {
-        let input = (self.workspace.clone(), id.clone(), fire_at_us, run, next_fire_at_us, now_us);
-        self.store
-            .write(input, |tx, (workspace, id, fire_at_us, run, next_fire_at_us, now_us)| {
-                Box::pin(async move {
-                    let schedule = get(tx, workspace, id).await?;
-                    let started = start(tx, &schedule, *fire_at_us, run, *now_us).await?;
-                    move_on(tx, &schedule, *fire_at_us, *next_fire_at_us).await?;
-                    Ok(started)
-                })
-            })
-            .await
-    }
-}
-
-/// The schedules of all workspaces, as what starts their runs sees them.
-#[derive(Debug, Clone)]
-pub struct AllSchedules {
-    store: Store,
-}
-
-impl AllSchedules {
-    pub(crate) fn new(store: Store) -> Self {
-        Self { store }
-    }
-
-    /// Those that are followed, the one whose time comes first, first.
-    pub async fn active(&self) -> Result<Vec<schedule::Model>> {
-        Ok(active(self.store.read()).await?)
-    }
-}
-
-async fn active(db: &impl ConnectionTrait) -> Attempt<Vec<schedule::Model>> {
-    Ok(schedule::Entity::find()
-        .filter(schedule::Column::Status.eq(ScheduleStatus::Active))
-        .filter(schedule::Column::NextFireAtUs.is_not_null())
-        .order_by_asc(schedule::Column::NextFireAtUs)
-        .order_by_asc(schedule::Column::Id)
-        .all(db)
-        .await?)
 }
 
 async fn get(
@@ -202,8 +149,7 @@ async fn add(
         params: Stored(new.params.clone()),
         start_at_us: new.start_at_us,
         end_at_us: new.end_at_us,
-        next_fire_at_us: new.next_fire_at_us,
-        last_fire_at_us: None,
+        fired_us: now_us,
         created_by: author.cloned(),
         created_at_us: now_us,
         updated_at_us: now_us,
@@ -223,6 +169,10 @@ async fn change(
     if old.name != new.name {
         refuse_taken(tx, workspace, &new.name).await?;
     }
+    // Another rule begins now, and what fell into a pause is not made up for.
+    let is_new = old.rule.0 != new.rule || old.zone != new.zone;
+    let is_resumed = old.status != new.status && new.status == ScheduleStatus::Active;
+    let fired_us = if is_new || is_resumed { now_us.max(old.fired_us) } else { old.fired_us };
     let change = schedule::ActiveModel {
         name: Set(new.name.clone()),
         pipeline: Set(new.pipeline.to_string()),
@@ -232,7 +182,7 @@ async fn change(
         params: Set(Stored(new.params.clone())),
         start_at_us: Set(new.start_at_us),
         end_at_us: Set(new.end_at_us),
-        next_fire_at_us: Set(new.next_fire_at_us),
+        fired_us: Set(fired_us),
         updated_at_us: Set(now_us),
         ..Default::default()
     };
@@ -244,50 +194,5 @@ async fn change(
 async fn remove(tx: &Tx, workspace: &WorkspaceId, id: &ScheduleId) -> Attempt<()> {
     get(tx, workspace, id).await?;
     schedule::Entity::delete_by_id(id.clone()).exec(tx).await?;
-    Ok(())
-}
-
-async fn start(
-    tx: &Tx,
-    schedule: &schedule::Model,
-    fire_at_us: i64,
-    run: &NewRun,
-    now_us: i64,
-) -> Attempt<Option<Run>> {
-    let key = (schedule.id.clone(), fire_at_us);
-    if fire::Entity::find_by_id(key).one(tx).await?.is_some() {
-        return Ok(None);
-    }
-    let run = runs::accept(tx, &schedule.workspace_id, run, now_us).await?;
-    let row = fire::Model {
-        schedule_id: schedule.id.clone(),
-        fire_at_us,
-        workspace_id: schedule.workspace_id.clone(),
-        run_id: RunIdText(run.id.clone()),
-        fired_at_us: now_us,
-    };
-    rows::insert(tx, row).await?;
-    Ok(Some(run))
-}
-
-/// A schedule without a further time is expired.
-async fn move_on(
-    tx: &Tx,
-    schedule: &schedule::Model,
-    fire_at_us: i64,
-    next_fire_at_us: Option<i64>,
-) -> Attempt<()> {
-    let status = match next_fire_at_us {
-        None => ScheduleStatus::Expired,
-        Some(_) => schedule.status,
-    };
-    let change = schedule::ActiveModel {
-        status: Set(status),
-        last_fire_at_us: Set(schedule.last_fire_at_us.max(Some(fire_at_us))),
-        next_fire_at_us: Set(next_fire_at_us),
-        ..Default::default()
-    };
-    let filter = schedule::Column::Id.eq(schedule.id.clone());
-    schedule::Entity::update_many().set(change).filter(filter).exec(tx).await?;
     Ok(())
 }

@@ -8,7 +8,7 @@ use crate::transactions::Tx;
 use crate::{rows, workspaces};
 use model::{Name, Problem, Result, codes};
 use sea_orm::prelude::*;
-use sea_orm::{FromQueryResult, QueryOrder};
+use sea_orm::{ActiveValue::Set, FromQueryResult, QueryOrder};
 
 /// The secrets of one workspace.
 #[derive(Debug, Clone)]
@@ -80,6 +80,27 @@ impl Secrets {
         Ok(list(self.store.read(), &self.workspace).await?)
     }
 
+    /// The secrets themselves, sealed.
+    pub async fn sealed(&self) -> Result<Vec<secret::Model>> {
+        Ok(sealed(self.store.read(), &self.workspace).await?)
+    }
+
+    /// Puts the same value, sealed with another key, in the place of `old`; false when somebody
+    /// has set another value in the meantime.
+    pub async fn reseal(
+        &self,
+        old: secret::Model,
+        key_id: String,
+        ciphertext: Vec<u8>,
+    ) -> Result<bool> {
+        let input = (old, key_id, ciphertext);
+        self.store
+            .write(input, |tx, (old, key_id, ciphertext)| {
+                Box::pin(reseal(tx, old, key_id, ciphertext))
+            })
+            .await
+    }
+
     /// Removes a secret, or `not_found`.
     pub async fn remove(&self, connection: &Name, name: &str) -> Result<()> {
         let input = (self.workspace.clone(), connection.to_string(), name.to_owned());
@@ -134,6 +155,36 @@ async fn list(db: &impl ConnectionTrait, workspace: &WorkspaceId) -> Attempt<Vec
         .into_model::<SecretHead>()
         .all(db)
         .await?)
+}
+
+async fn sealed(
+    db: &impl ConnectionTrait,
+    workspace: &WorkspaceId,
+) -> Attempt<Vec<secret::Model>> {
+    let of = secret::Column::WorkspaceId.eq(workspace.clone());
+    Ok(secret::Entity::find().filter(of).all(db).await?)
+}
+
+async fn reseal(
+    tx: &Tx,
+    old: &secret::Model,
+    key_id: &str,
+    ciphertext: &[u8],
+) -> Attempt<bool> {
+    let change = secret::ActiveModel {
+        key_id: Set(key_id.to_owned()),
+        ciphertext: Set(ciphertext.to_vec()),
+        ..Default::default()
+    };
+    let changed = secret::Entity::update_many()
+        .set(change)
+        .filter(secret::Column::WorkspaceId.eq(old.workspace_id.clone()))
+        .filter(secret::Column::Connection.eq(old.connection.as_str()))
+        .filter(secret::Column::Name.eq(old.name.as_str()))
+        .filter(secret::Column::Ciphertext.eq(old.ciphertext.clone()))
+        .exec(tx)
+        .await?;
+    Ok(changed.rows_affected == 1)
 }
 
 async fn remove(tx: &Tx, workspace: &WorkspaceId, connection: &str, name: &str) -> Attempt<()> {

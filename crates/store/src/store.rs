@@ -1,15 +1,15 @@
 //! The database as a whole: opening it, reading and writing.
 
 use crate::address::{self, Address};
+use crate::alerts::AllAlerts;
 use crate::api_keys::AllApiKeys;
 use crate::audit::{self, Audit};
 use crate::failure::{Attempt, Failure};
 use crate::installation::Installation;
 use crate::invitations::Guest;
 use crate::migrations;
+use crate::orchestration::Orchestration;
 use crate::password_resets::PasswordResets;
-use crate::queue::Queue;
-use crate::schedules::AllSchedules;
 use crate::sessions::Sessions;
 use crate::sign_ins::SignIns;
 use crate::transactions::{Transactions, Work};
@@ -112,19 +112,19 @@ impl Store {
         Guest::new(self.clone(), token.clone())
     }
 
+    /// The news of all workspaces, as whoever sends them sees them.
+    pub fn alerts(&self) -> AllAlerts {
+        AllAlerts::new(self.clone())
+    }
+
     /// API keys as they come with a request, before their workspace is known.
     pub fn api_keys(&self) -> AllApiKeys {
         AllApiKeys::new(self.clone())
     }
 
-    /// The runs of all workspaces, as workers see them.
-    pub fn queue(&self) -> Queue {
-        Queue::new(self.clone())
-    }
-
-    /// The schedules of all workspaces, as what starts their runs sees them.
-    pub fn schedules(&self) -> AllSchedules {
-        AllSchedules::new(self.clone())
+    /// What the scheduler's leader works with.
+    pub fn orchestration(&self) -> Orchestration {
+        Orchestration::new(self.clone())
     }
 
     /// The triggers of all workspaces, as requests and events find them.

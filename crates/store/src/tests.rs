@@ -1,5 +1,6 @@
 //! Tests of what holds everywhere: opening, durability, races, servers that go away.
 
+mod alerts;
 mod documents;
 mod history;
 mod identity;

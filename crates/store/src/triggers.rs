@@ -70,20 +70,6 @@ impl Triggers {
             .await
     }
 
-    /// Notes that it has started a run; else `not_found`.
-    pub async fn record_fire(&self, id: &TriggerId, now_us: i64) -> Result<()> {
-        let input = (self.workspace.clone(), id.clone(), now_us);
-        self.store
-            .write(input, |tx, (workspace, id, now_us)| {
-                let change = trigger::ActiveModel {
-                    last_fired_at_us: Set(Some(*now_us)),
-                    ..Default::default()
-                };
-                Box::pin(apply(tx, workspace, id, change))
-            })
-            .await
-    }
-
     /// Removes it, or `not_found`.
     pub async fn remove(&self, id: &TriggerId) -> Result<()> {
         let input = (self.workspace.clone(), id.clone());
@@ -106,11 +92,6 @@ impl AllTriggers {
     pub async fn by_token(&self, token: &TokenHash) -> Result<Option<trigger::Model>> {
         Ok(by_token(self.store.read(), token).await?)
     }
-
-    /// The active triggers of a kind.
-    pub async fn active(&self, kind: TriggerKind) -> Result<Vec<trigger::Model>> {
-        Ok(active(self.store.read(), kind).await?)
-    }
 }
 
 async fn by_token(db: &impl ConnectionTrait, token: &TokenHash) -> Attempt<Option<trigger::Model>> {
@@ -118,15 +99,6 @@ async fn by_token(db: &impl ConnectionTrait, token: &TokenHash) -> Attempt<Optio
         .filter(trigger::Column::Token.eq(token.clone()))
         .filter(trigger::Column::IsActive.eq(true))
         .one(db)
-        .await?)
-}
-
-async fn active(db: &impl ConnectionTrait, kind: TriggerKind) -> Attempt<Vec<trigger::Model>> {
-    Ok(trigger::Entity::find()
-        .filter(trigger::Column::Kind.eq(kind))
-        .filter(trigger::Column::IsActive.eq(true))
-        .order_by_asc(trigger::Column::Id)
-        .all(db)
         .await?)
 }
 

@@ -6,8 +6,9 @@ use crate::ids::{UploadId, UserId, WorkspaceId};
 use crate::page::{self, Page};
 use crate::store::Store;
 use crate::transactions::Tx;
-use crate::{rows, workspaces};
-use model::Result;
+use crate::words::Quota;
+use crate::{quotas, rows, workspaces};
+use model::{Problem, Result, codes};
 use sea_orm::prelude::*;
 use sea_orm::{QueryOrder, QuerySelect};
 
@@ -40,7 +41,12 @@ impl Uploads {
         Self { store, workspace }
     }
 
-    /// Notes a file.
+    /// Whether so many more bytes may come; else `quota_exceeded`.
+    pub async fn check_room(&self, size: i64) -> Result<()> {
+        Ok(check_room(self.store.read(), &self.workspace, size).await?)
+    }
+
+    /// Notes a file; `quota_exceeded` when there would be more bytes than may be.
     pub async fn add(&self, new: NewUpload, now_us: i64) -> Result<upload::Model> {
         let row = upload::Model {
             id: new.id,
@@ -82,7 +88,28 @@ impl Uploads {
 
 async fn add(tx: &Tx, row: &upload::Model) -> Attempt<()> {
     workspaces::find(tx, &row.workspace_id).await?;
+    check_room(tx, &row.workspace_id, row.size).await?;
     rows::insert(tx, row.clone()).await
+}
+
+async fn check_room(
+    db: &impl ConnectionTrait,
+    workspace: &WorkspaceId,
+    size: i64,
+) -> Attempt<()> {
+    let Some(maximum) = quotas::get(db, workspace, Quota::UploadBytes).await? else {
+        return Ok(());
+    };
+    let used = bytes(db, workspace).await?;
+    if used.saturating_add(size) <= maximum {
+        return Ok(());
+    }
+    let fact = format!("the workspace may have {maximum} bytes of uploads, and has {used}");
+    Err(Problem::new(&codes::QUOTA_EXCEEDED, fact)
+        .arg("maximum", maximum)
+        .arg("used", used)
+        .hint("remove files that nobody needs, or ask whoever manages the installation for more")
+        .into())
 }
 
 async fn get(

@@ -256,7 +256,7 @@ async fn update(tx: &Tx, id: &UserId, new: &UserChange, now_us: i64) -> Attempt<
 }
 
 /// Refuses when no other active person owns the installation.
-async fn keep_an_owner(tx: &Tx, row: &user::Model) -> Attempt<()> {
+pub(crate) async fn keep_an_owner(tx: &Tx, row: &user::Model) -> Attempt<()> {
     if !row.is_owner_of_installation || !row.is_active {
         return Ok(());
     }

@@ -118,6 +118,18 @@ macro_rules! texts {
     )*};
 }
 
+impl RunIdText {
+    /// The id as a column holds it.
+    pub fn new(id: RunId) -> Self {
+        Self(id)
+    }
+
+    /// The id.
+    pub fn run(&self) -> &RunId {
+        &self.0
+    }
+}
+
 texts! {
     /// A secret text: what only its owner's library may read, such as the hash of a password.
     Hidden(Secret), |text| Some(Secret::new(text)), Secret::reveal, "a secret";

@@ -103,14 +103,20 @@ pub enum NotificationKind {
 pub enum RunStatus {
     /// Accepted, and waiting for a worker.
     Queued,
-    /// A worker has it.
+    /// Its tasks are given to workers.
     Running,
-    /// Every sink has committed.
+    /// It goes on until what has begun has ended.
+    Stopping,
+    /// Every task did what it should, or its failure was handled.
     Succeeded,
     /// It will not be tried again by itself.
     Failed,
     /// Stopped by a person.
     Cancelled,
+    /// It took longer than it may.
+    TimedOut,
+    /// It never began, because of another run of its pipeline.
+    Skipped,
     /// Set aside because it took its workers with it.
     Quarantined,
 }
@@ -118,8 +124,25 @@ pub enum RunStatus {
 impl RunStatus {
     /// Whether it will stay so.
     pub fn is_final(self) -> bool {
-        !matches!(self, Self::Queued | Self::Running)
+        !matches!(self, Self::Queued | Self::Running | Self::Stopping)
     }
+}
+
+/// What became of an attempt at a task.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, EnumIter, DeriveActiveEnum,
+)]
+#[sea_orm(rs_type = "String", db_type = "Text", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub enum AttemptEnd {
+    /// It did what it should.
+    Succeeded,
+    /// A problem ended it.
+    Failed,
+    /// Its worker was lost.
+    Lost,
+    /// Its worker gave it back: told to stop, or about to end itself.
+    Returned,
 }
 
 /// Why there is a run.
@@ -141,6 +164,8 @@ pub enum RunTrigger {
     Event,
     /// An interval of the past was wanted.
     Backfill,
+    /// Another run wanted it.
+    Run,
 }
 
 /// Whether a schedule is followed.
@@ -154,8 +179,6 @@ pub enum ScheduleStatus {
     Active,
     /// Not until a person says so.
     Paused,
-    /// It has no further time.
-    Expired,
 }
 
 /// What starts a pipeline from outside.

@@ -1,7 +1,11 @@
 //! The workspaces as a list, and the door to what one of them owns.
 
+use crate::alert_channels::AlertChannels;
+use crate::alert_rules::AlertRules;
+use crate::alerts::Alerts;
 use crate::api_keys::ApiKeys;
 use crate::audit::Audit;
+use crate::backfills::Backfills;
 use crate::catalogue::Catalogue;
 use crate::definitions::Definitions;
 use crate::entity::{membership, workspace};
@@ -12,6 +16,8 @@ use crate::journal::Journal;
 use crate::members::{self, Members};
 use crate::module_templates::ModuleTemplates;
 use crate::notifications::Notifications;
+use crate::pipelines::Pipelines;
+use crate::pools::Pools;
 use crate::previews::Previews;
 use crate::quotas::Quotas;
 use crate::runs::Runs;
@@ -222,9 +228,39 @@ impl InWorkspace {
         Notifications::new(self.store.clone(), self.id.clone())
     }
 
+    /// Its news, on their way to people.
+    pub fn alerts(&self) -> Alerts {
+        Alerts::new(self.store.clone(), self.id.clone())
+    }
+
+    /// Ways in which its people are told.
+    pub fn alert_channels(&self) -> AlertChannels {
+        AlertChannels::new(self.store.clone(), self.id.clone())
+    }
+
+    /// What is told through which channels.
+    pub fn alert_rules(&self) -> AlertRules {
+        AlertRules::new(self.store.clone(), self.id.clone())
+    }
+
     /// Its runs.
     pub fn runs(&self) -> Runs {
         Runs::new(self.store.clone(), self.id.clone())
+    }
+
+    /// Its pipelines, with the plans that new runs get.
+    pub fn pipelines(&self) -> Pipelines {
+        Pipelines::new(self.store.clone(), self.id.clone())
+    }
+
+    /// Slots that its tasks share.
+    pub fn pools(&self) -> Pools {
+        Pools::new(self.store.clone(), self.id.clone())
+    }
+
+    /// Its back-fills.
+    pub fn backfills(&self) -> Backfills {
+        Backfills::new(self.store.clone(), self.id.clone())
     }
 
     /// What its runs will read, and what has happened to them.

@@ -1,14 +1,22 @@
-//! Private servers for tests: PostgreSQL, a scripted HTTP server, and a proxy that cuts lines.
+//! Private servers for tests: PostgreSQL, mail, Prometheus, a scripted HTTP server, and a proxy
+//! that cuts lines.
 
+pub mod certificate;
 pub mod http;
+pub mod mail;
 pub mod postgres;
+pub mod prometheus;
 pub mod proxy;
 
+pub use certificate::Certificate;
+pub use mail::{MailEncryption, MailServer};
 pub use postgres::Postgres;
+pub use prometheus::{Prometheus, promtool};
 pub use proxy::{Fault, FaultProxy};
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 /// Says that a test is skipped because `what` is missing.
 ///
@@ -43,4 +51,14 @@ fn binary(name: &str, folders: &[&str]) -> Option<PathBuf> {
         .chain(std::env::split_paths(&path))
         .map(|folder| folder.join(name))
         .find(|file| file.is_file())
+}
+
+/// The Python that `scripts/setup test` has filled, if it has the module.
+fn python(module: &str) -> Option<PathBuf> {
+    let home = PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
+    let usual = home.join(".cache/affluent/venv/bin/python");
+    let python = std::env::var_os("AFFLUENT_PYTHON").map_or(usual, PathBuf::from);
+    let mut import = Command::new(&python);
+    import.args(["-c", &format!("import {module}")]).stderr(Stdio::null());
+    import.status().is_ok_and(|status| status.success()).then_some(python)
 }

@@ -3,9 +3,11 @@
 use super::{Outcome, Session};
 use crate::output::ExitCode;
 use crate::selection::Dependencies;
+use crate::workbench::Workbench;
 use clap::Args;
 use engine::outline;
 use engine::planned_tables::PlannedTables;
+use model::Problem;
 use std::collections::BTreeSet;
 
 const EXAMPLES: &str = "\
@@ -19,6 +21,20 @@ pub struct Arguments {}
 
 pub(crate) async fn execute(session: &Session, _: Arguments) -> Outcome {
     let workbench = session.open()?;
+    let Checked { pipelines, nodes } = check(&workbench).await?;
+    session.output.line(format!("{pipelines} pipelines with {nodes} nodes are right"));
+    session.output.value(&serde_json::json!({"pipelines": pipelines, "nodes": nodes}));
+    Ok(ExitCode::Done)
+}
+
+/// What was found right.
+pub(crate) struct Checked {
+    pub(crate) pipelines: usize,
+    pub(crate) nodes: usize,
+}
+
+/// Checks all documents of a project; gives every problem that can be seen without running them.
+pub(crate) async fn check(workbench: &Workbench) -> Result<Checked, Vec<Problem>> {
     let graphs = workbench.graphs()?;
     let all: BTreeSet<_> = graphs.keys().cloned().collect();
     let order = Dependencies::new(&graphs).order(&all).map_err(|problem| vec![problem])?;
@@ -39,8 +55,6 @@ pub(crate) async fn execute(session: &Session, _: Arguments) -> Outcome {
     if !problems.is_empty() {
         return Err(problems);
     }
-    let nodes: usize = graphs.values().map(|graph| graph.pipeline.nodes.len()).sum();
-    session.output.line(format!("{} pipelines with {nodes} nodes are right", graphs.len()));
-    session.output.value(&serde_json::json!({"pipelines": graphs.len(), "nodes": nodes}));
-    Ok(ExitCode::Done)
+    let nodes = graphs.values().map(|graph| graph.pipeline.nodes.len()).sum();
+    Ok(Checked { pipelines: graphs.len(), nodes })
 }

@@ -2,9 +2,11 @@
 
 use super::{Outcome, Session};
 use crate::output::ExitCode;
+use crate::workbench::Workbench;
+use api::tables::{LineageColumn, LineageEdge};
 use clap::{Args, ValueEnum};
 use engine::outline;
-use model::{Problem, TableName, codes};
+use model::{Problem, Result, TableName, codes};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,9 +39,9 @@ pub enum Shape {
 }
 
 /// A column of a table, file or database.
-type Column = (String, String);
+pub(crate) type Column = (String, String);
 /// For each column, those it is made from.
-type Edges = BTreeMap<Column, BTreeSet<Column>>;
+pub(crate) type Edges = BTreeMap<Column, BTreeSet<Column>>;
 
 pub(crate) async fn execute(session: &Session, arguments: Arguments) -> Outcome {
     let one = |problem: Problem| vec![problem];
@@ -48,29 +50,8 @@ pub(crate) async fn execute(session: &Session, arguments: Arguments) -> Outcome 
     let zone_and_table: Vec<&str> = parts.by_ref().take(2).collect();
     let table = TableName::parse(&zone_and_table.join(".")).map_err(one)?;
     let column = parts.next();
-    let mut edges = Edges::new();
-    for file in workbench.folder.pipelines.values() {
-        let graph = workbench.graph(file)?;
-        let found = outline::columns(graph, &workbench.context, &workbench.query).await;
-        for (to, from) in found.map_err(one)? {
-            edges.entry(to).or_default().extend(from);
-        }
-    }
-    let wanted: Vec<Column> = edges
-        .keys()
-        .filter(|(relation, name)| {
-            *relation == table.to_string() && column.is_none_or(|column| column == name)
-        })
-        .cloned()
-        .collect();
-    if wanted.is_empty() {
-        let what = column.map(|column| format!("column `{column}` of ")).unwrap_or_default();
-        return Err(one(Problem::new(
-            &codes::TABLE_NOT_FOUND,
-            format!("no pipeline writes {what}table `{table}`"),
-        )
-        .hint("`affluent tables` lists what there is")));
-    }
+    let edges = edges(&workbench).await?;
+    let wanted = wanted(&edges, &table, column).map_err(one)?;
     let shape = if session.output.json { Shape::Json } else { arguments.format };
     match shape {
         Shape::Tree => {
@@ -80,11 +61,7 @@ pub(crate) async fn execute(session: &Session, arguments: Arguments) -> Outcome 
             }
         }
         Shape::Json => {
-            let pairs: Vec<_> = reachable(&edges, &wanted)
-                .into_iter()
-                .map(|(to, from)| json!({"to": {"relation": to.0, "column": to.1}, "from": {"relation": from.0, "column": from.1}}))
-                .collect();
-            session.output.raw(&format!("{}\n", json!(pairs)));
+            session.output.raw(&format!("{}\n", json!(shown(&edges, &wanted))));
         }
         Shape::Mermaid => {
             session.output.raw("flowchart LR\n");
@@ -95,6 +72,44 @@ pub(crate) async fn execute(session: &Session, arguments: Arguments) -> Outcome 
         }
     }
     Ok(ExitCode::Done)
+}
+
+/// Where all columns that pipelines write come from.
+pub(crate) async fn edges(workbench: &Workbench) -> Result<Edges, Vec<Problem>> {
+    let mut edges = Edges::new();
+    for file in workbench.folder.pipelines.values() {
+        let graph = workbench.graph(file)?;
+        let found = outline::columns(graph, &workbench.context, &workbench.query).await;
+        for (to, from) in found.map_err(|problem| vec![problem])? {
+            edges.entry(to).or_default().extend(from);
+        }
+    }
+    Ok(edges)
+}
+
+/// The columns of a table that pipelines write, or the one that is meant.
+pub(crate) fn wanted(
+    edges: &Edges,
+    table: &TableName,
+    column: Option<&str>,
+) -> Result<Vec<Column>> {
+    let is_wanted = |(relation, name): &&Column| {
+        *relation == table.to_string() && column.is_none_or(|column| column == name)
+    };
+    let wanted: Vec<Column> = edges.keys().filter(is_wanted).cloned().collect();
+    if !wanted.is_empty() {
+        return Ok(wanted);
+    }
+    let what = column.map(|column| format!("column `{column}` of ")).unwrap_or_default();
+    let fact = format!("no pipeline writes {what}table `{table}`");
+    Err(Problem::new(&codes::TABLE_NOT_FOUND, fact).hint("`affluent tables` lists what there is"))
+}
+
+/// Everything that the wanted columns come from, as the interface shows it.
+pub(crate) fn shown(edges: &Edges, wanted: &[Column]) -> Vec<LineageEdge> {
+    let column = |(relation, column): Column| LineageColumn { relation, column };
+    let pairs = reachable(edges, wanted).into_iter();
+    pairs.map(|(to, from)| LineageEdge { from: column(from), to: column(to) }).collect()
 }
 
 fn show_tree(

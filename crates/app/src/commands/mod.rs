@@ -1,13 +1,18 @@
 //! One file per command.
 
+pub mod apply;
 pub mod check;
 pub mod completions;
 pub mod demo;
+mod desk;
+pub mod diff;
 pub mod docs;
 pub mod explain;
+pub mod export;
 pub mod init;
 pub mod lineage;
 pub mod logs;
+mod look;
 pub mod maintain;
 pub mod modules;
 pub mod preview;
@@ -82,6 +87,11 @@ async fn dispatch(session: &Session, command: Command) -> Outcome {
         Command::Up(arguments) => up::execute(session, arguments).await,
         Command::User(arguments) => user::execute(session, arguments).await,
         Command::Runner => runner::execute(session).await,
+        Command::Look => look::execute(session).await,
+        Command::Apply(arguments) => apply::execute(session, arguments).await,
+        Command::Export(arguments) => export::execute(session, arguments).await,
+        Command::Diff(arguments) => diff::execute(session, arguments).await,
+        Command::Desk => desk::execute(session).await,
         Command::Check(arguments) => check::execute(session, arguments).await,
         Command::Completions(arguments) => completions::execute(session, arguments).await,
         Command::Docs(arguments) => docs::execute(session, arguments).await,

@@ -3,10 +3,11 @@
 use super::{Outcome, Session};
 use crate::ad_hoc::{self, Format};
 use crate::output::{Colour, ExitCode};
+use crate::workbench::Workbench;
 use clap::Args;
 use contracts::source::Sample;
 use engine::params::sample_params;
-use engine::trial::Trial;
+use engine::trial::{PortRows, Trial};
 use model::pipeline::REJECTS;
 use model::{Name, Problem, codes};
 use std::collections::BTreeMap;
@@ -44,9 +45,55 @@ pub(crate) async fn execute(session: &Session, arguments: Arguments) -> Outcome 
             .hint("write `affluent preview PIPELINE.NODE`")));
     };
     let port = parts.next().unwrap_or("out");
+    let node = Name::new(node).map_err(one)?;
+    let Seen { rows, count, rejects, is_sample, findings, .. } =
+        preview(&workbench, pipeline, &node, port).await?;
+    let output = session.output;
+    let shown = ad_hoc::first_rows(rows.read(), arguments.rows).await.map_err(one)?;
+    let format = if output.json { Format::Json } else { Format::Table };
+    ad_hoc::show(shown, format, output).await.map_err(one)?;
+    for fact in &findings {
+        output.line(output.paint(Colour::Yellow, fact));
+    }
+    let of_sample = if is_sample { ", on the first rows of each source" } else { "" };
+    let rejected = match rejects {
+        0 => String::new(),
+        rejects => format!(", {rejects} rejected"),
+    };
+    output.line(format!(
+        "{count} rows{rejected}{of_sample}; {}",
+        crate::output::duration(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX))
+    ));
+    Ok(ExitCode::Done)
+}
+
+/// Rows after a node, on the first rows of its sources.
+pub(crate) struct Seen {
+    /// Rows of the port.
+    pub(crate) rows: PortRows,
+    /// How many they are.
+    pub(crate) count: usize,
+    /// How many rows the node has rejected.
+    pub(crate) rejects: usize,
+    /// Whether a source has more rows than were read.
+    pub(crate) is_sample: bool,
+    /// What checks have found.
+    pub(crate) findings: Vec<String>,
+    /// The query of the node.
+    pub(crate) sql: Option<String>,
+}
+
+/// Runs all that a node needs on the first rows of the sources, in memory.
+pub(crate) async fn preview(
+    workbench: &Workbench,
+    pipeline: &str,
+    node: &Name,
+    port: &str,
+) -> Result<Seen, Vec<Problem>> {
+    let one = |problem: Problem| vec![problem];
     let file = workbench.folder.pipeline(pipeline).map_err(one)?;
     let graph = workbench.graph(file)?;
-    let at = graph.find(&Name::new(node).map_err(one)?).map_err(one)?;
+    let at = graph.find(node).map_err(one)?;
     let trial = Trial {
         graph: &graph,
         context: &workbench.context,
@@ -57,25 +104,14 @@ pub(crate) async fn execute(session: &Session, arguments: Arguments) -> Outcome 
         params: sample_params(&graph),
         now_us: SystemClock.now_us(),
     };
-    let outcome = trial.run(&[at]).await.map_err(one)?;
+    let mut outcome = trial.run(&[at]).await.map_err(one)?;
     let rows = outcome.port(at, port);
-    let rejects = contracts::rows::count(&outcome.port(at, REJECTS).batches);
-    let count = contracts::rows::count(&rows.batches);
-    let output = session.output;
-    let shown = ad_hoc::first_rows(rows.read(), arguments.rows).await.map_err(one)?;
-    let format = if output.json { Format::Json } else { Format::Table };
-    ad_hoc::show(shown, format, output).await.map_err(one)?;
-    for (_, fact) in &outcome.findings {
-        output.line(output.paint(Colour::Yellow, fact));
-    }
-    let of_sample = if outcome.is_sample { ", on the first rows of each source" } else { "" };
-    let rejected = match rejects {
-        0 => String::new(),
-        rejects => format!(", {rejects} rejected"),
-    };
-    output.line(format!(
-        "{count} rows{rejected}{of_sample}; {}",
-        crate::output::duration(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX))
-    ));
-    Ok(ExitCode::Done)
+    Ok(Seen {
+        count: contracts::rows::count(&rows.batches),
+        rejects: contracts::rows::count(&outcome.port(at, REJECTS).batches),
+        is_sample: outcome.is_sample,
+        findings: std::mem::take(&mut outcome.findings).into_iter().map(|(_, fact)| fact).collect(),
+        sql: outcome.sql.remove(&at),
+        rows,
+    })
 }

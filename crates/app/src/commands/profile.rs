@@ -126,16 +126,25 @@ pub(crate) async fn execute(session: &Session, arguments: Arguments) -> Outcome 
 
 async fn profile(workbench: &Workbench, arguments: &Arguments) -> Result<Profile> {
     let relation = relation(workbench, &arguments.target).await?;
-    let columns = columns(workbench, &relation, &arguments.columns).await?;
+    of(workbench, &relation, arguments).await
+}
+
+/// The profile of what is called `relation` in SQL.
+pub(crate) async fn of(
+    workbench: &Workbench,
+    relation: &str,
+    arguments: &Arguments,
+) -> Result<Profile> {
+    let columns = columns(workbench, relation, &arguments.columns).await?;
     let target = arguments.target.clone();
     let mut profile = Profile { target, rows: 0, unread: 0, columns: Vec::with_capacity(8) };
     for batch in columns.chunks(COLUMNS_PER_QUERY) {
-        let (facts, unread) = first_row(workbench, &queries::facts(&relation, batch)).await?;
+        let (facts, unread) = first_row(workbench, &queries::facts(relation, batch)).await?;
         profile.unread = unread;
         profile.rows = queries::number(&facts, "n_rows").unwrap_or(0.0) as u64;
         let mut profiles: Vec<ColumnProfile> =
             batch.iter().enumerate().map(|(at, c)| queries::read_facts(&facts, at, c)).collect();
-        if let Some(sql) = queries::counts(&relation, batch, &profiles, arguments.top) {
+        if let Some(sql) = queries::counts(relation, batch, &profiles, arguments.top) {
             let (rows, _) = ad_hoc::run(workbench, &sql).await?.collect().await?;
             queries::read_counts(&rows, &mut profiles)?;
         }

@@ -162,6 +162,7 @@ fn parse(commit: &TableCommit) -> Option<(Name, RunRecord)> {
     };
     let record = RunRecord {
         time_us: run.time_us(),
+        interval_us: None,
         run,
         pipeline,
         documents: String::new(),

@@ -3,12 +3,13 @@
 use super::{Outcome, Session};
 use crate::output::{ExitCode, Output, bytes, table};
 use crate::workbench::Workbench;
+use api::tables::ColumnStatistics;
+use arrow::datatypes::{FieldRef, SchemaRef};
 use chrono::DateTime;
 use clap::Args;
 use contracts::arrow_types::from_field;
 use contracts::table::{TableInfo, TableStore};
 use model::{Problem, Result, TableName, codes};
-use serde_json::json;
 use stdx::text::group_digits;
 
 const EXAMPLES: &str = "\
@@ -50,7 +51,7 @@ async fn list(output: Output, workbench: &Workbench) -> Result<()> {
     let mut rows = Vec::new();
     for name in workbench.lake.list().await? {
         let Some(info) = workbench.lake.describe(&name, None).await? else { continue };
-        output.value(&as_json(&info));
+        output.value(&shown(&info));
         rows.push(vec![
             name.to_string(),
             info.rows.map(group_digits).unwrap_or_default(),
@@ -67,16 +68,32 @@ async fn list(output: Output, workbench: &Workbench) -> Result<()> {
     Ok(())
 }
 
-fn as_json(info: &TableInfo) -> serde_json::Value {
-    let column = |field: &arrow::datatypes::FieldRef| {
-        let data_type = from_field(field).to_string();
-        json!({"name": field.name(), "type": data_type})
+/// A table as the interface shows it.
+pub(crate) fn shown(info: &TableInfo) -> api::tables::Table {
+    api::tables::Table {
+        table: info.name.to_string(),
+        version: info.version,
+        rows: info.rows,
+        bytes: info.bytes,
+        files: info.files,
+        partition_by: info.partition_by.clone(),
+        constraints: info.constraints.clone(),
+        columns: columns(&info.schema),
+    }
+}
+
+/// Columns as the interface shows them.
+pub(crate) fn columns(schema: &SchemaRef) -> Vec<api::query::Column> {
+    let column = |field: &FieldRef| {
+        let header = field.metadata().get(contracts::arrow_types::HEADER_KEY);
+        api::query::Column {
+            name: field.name().clone(),
+            data_type: from_field(field).to_string(),
+            nullable: field.is_nullable(),
+            header: header.filter(|header| *header != field.name()).cloned(),
+        }
     };
-    json!({
-        "table": info.name, "version": info.version, "rows": info.rows, "bytes": info.bytes,
-        "files": info.files, "partition_by": info.partition_by, "constraints": info.constraints,
-        "columns": info.schema.fields().iter().map(column).collect::<Vec<_>>(),
-    })
+    schema.fields().iter().map(column).collect()
 }
 
 async fn show(
@@ -98,7 +115,7 @@ async fn show(
     if arguments.stats {
         return stats(output, workbench, &info).await;
     }
-    output.value(&as_json(&info));
+    output.value(&shown(&info));
     let rows = info.rows.map_or_else(|| "?".to_owned(), group_digits);
     output.line(format!(
         "{name}  version {}  {rows} rows  {} in {} files",
@@ -106,18 +123,11 @@ async fn show(
         bytes(info.bytes),
         info.files
     ));
-    let columns: Vec<Vec<String>> = info
-        .schema
-        .fields()
-        .iter()
-        .map(|field| {
-            let header = field.metadata().get(contracts::arrow_types::HEADER_KEY);
-            let header = header.filter(|header| *header != field.name());
-            vec![
-                field.name().clone(),
-                from_field(field).to_string(),
-                header.map(|header| format!("as received: {header}")).unwrap_or_default(),
-            ]
+    let columns: Vec<Vec<String>> = columns(&info.schema)
+        .into_iter()
+        .map(|column| {
+            let header = column.header.map(|header| format!("as received: {header}"));
+            vec![column.name, column.data_type, header.unwrap_or_default()]
         })
         .collect();
     output.raw_for_people(&table(&["column", "type", ""], &columns));
@@ -175,27 +185,40 @@ async fn files(output: Output, workbench: &Workbench, name: &TableName) -> Resul
 }
 
 async fn stats(output: Output, workbench: &Workbench, info: &TableInfo) -> Result<()> {
-    let files = workbench.lake.files(&info.name, None).await?;
     let mut rows = Vec::new();
-    for field in info.schema.fields() {
+    for column in statistics(workbench, info).await? {
+        output.value(&column);
+        rows.push(vec![
+            column.column,
+            plain(column.min.as_ref()),
+            plain(column.max.as_ref()),
+            column.nulls.map(group_digits).unwrap_or_default(),
+        ]);
+    }
+    output.raw_for_people(&table(&["column", "smallest", "largest", "missing"], &rows));
+    Ok(())
+}
+
+/// What the log of a table knows about its columns.
+pub(crate) async fn statistics(
+    workbench: &Workbench,
+    info: &TableInfo,
+) -> Result<Vec<ColumnStatistics>> {
+    let files = workbench.lake.files(&info.name, Some(info.version)).await?;
+    let of_column = |field: &FieldRef| {
         let of = |kind: &str| {
             let values =
                 files.iter().filter_map(|file| file.stats.as_ref()?.get(kind)?.get(field.name()));
             values.cloned().collect::<Vec<_>>()
         };
-        let nulls: u64 = of("nullCount").iter().filter_map(serde_json::Value::as_u64).sum();
-        let low = extreme(of("minValues"), std::cmp::Ordering::Less);
-        let high = extreme(of("maxValues"), std::cmp::Ordering::Greater);
-        output.value(&json!({"column": field.name(), "nulls": nulls, "min": low, "max": high}));
-        rows.push(vec![
-            field.name().clone(),
-            plain(low.as_ref()),
-            plain(high.as_ref()),
-            group_digits(nulls),
-        ]);
-    }
-    output.raw_for_people(&table(&["column", "smallest", "largest", "missing"], &rows));
-    Ok(())
+        ColumnStatistics {
+            column: field.name().clone(),
+            min: extreme(of("minValues"), std::cmp::Ordering::Less),
+            max: extreme(of("maxValues"), std::cmp::Ordering::Greater),
+            nulls: Some(of("nullCount").iter().filter_map(serde_json::Value::as_u64).sum()),
+        }
+    };
+    Ok(info.schema.fields().iter().map(of_column).collect())
 }
 
 fn extreme(

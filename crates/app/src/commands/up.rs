@@ -3,12 +3,13 @@
 use super::{Outcome, Session};
 use crate::metadata;
 use crate::output::{Colour, ExitCode};
-use crate::runner::Host;
+use crate::runner::{Desks, Host, Looker};
+use crate::variables::variable;
 use crate::workbench::{self, Workbench};
 use clap::Args;
-use model::{Problem, Result, codes};
+use model::{Problem, Result, Secret, codes};
 use serde_json::json;
-use server::{App, Entry, Port, Settings};
+use server::{AlertSettings, App, Entry, Place, Port, PrivateTargets, Settings};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,6 +26,8 @@ Examples:\n\
 \x20 affluent up --listen 10.0.0.5:7878 --host data.example.org --behind-proxy";
 
 const PORT: u16 = 7878;
+/// Opens `/metrics` to a program that sends it as a bearer token.
+const METRICS_TOKEN: &str = "AFFLUENT_METRICS_TOKEN";
 
 /// Arguments of `affluent up`.
 #[derive(Debug, Args)]
@@ -45,6 +48,12 @@ pub struct Arguments {
     /// Runs at work at the same time
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub runs_at_once: usize,
+    /// Processes that answer questions about data and documents, 2 or more
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub desks: usize,
+    /// Alerts may go to this machine and to private networks, also without encryption
+    #[arg(long)]
+    pub private_targets: bool,
     /// PEM file with the certificate and its chain
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub tls_certificate: Option<PathBuf>,
@@ -74,8 +83,24 @@ async fn serve(session: &Session, workbench: &Workbench, arguments: Arguments) -
     let port = Port::bind(arguments.listen, tls).await?;
     let address = port.address()?;
     let project = workbench.folder.dir.clone();
+    let state = workbench.context.state.clone();
+    let place = Place {
+        workspace: workspace.clone(),
+        folder: project.clone(),
+        memory: state.join("mirror.json"),
+    };
     let runners = workbench::Settings { project, ..session.settings.clone() };
+    let connector = Arc::new(Looker::new(runners.clone()));
+    let desks = Desks::new(runners.clone(), &workbench.folder.dir, arguments.desks);
     let host = Host { settings: runners, workspace: workspace.clone() };
+    let shown = arguments.hosts.first().cloned().unwrap_or_else(|| address.to_string());
+    let alerts = AlertSettings {
+        base_url: format!("{scheme}://{shown}"),
+        private_targets: match arguments.private_targets {
+            true => PrivateTargets::Allowed,
+            false => PrivateTargets::Refused,
+        },
+    };
     let app = App::new(
         store,
         clock,
@@ -84,17 +109,27 @@ async fn serve(session: &Session, workbench: &Workbench, arguments: Arguments) -
             behind_proxy: arguments.behind_proxy,
             master_key: metadata::master_key()?,
             link_token: entry.link_token(),
+            project: workbench.folder.dir.clone(),
+            connector,
             runner: Arc::new(host),
+            alerts,
+            metrics_token: variable(METRICS_TOKEN).map(Secret::new),
             runs_at_once: arguments.runs_at_once,
+            desk: Arc::new(desks),
+            results: state.join("results"),
+            place: Some(place),
         },
     )?;
     // Before anybody can know that the server is there.
     let stopped = stop_signal()?;
     let shown = arguments.hosts.first().cloned().unwrap_or_else(|| address.to_string());
     announce(session, workspace.as_str(), &format!("{scheme}://{shown}"), &entry);
-    let dispatching = tokio::spawn(server::dispatch(app.clone(), stopped.clone()));
+    tokio::spawn(server::keep_house(app.clone(), stopped.clone()));
+    tokio::spawn(server::mirror(app.clone(), stopped.clone()));
+    tokio::spawn(server::deliver_alerts(app.clone(), stopped.clone()));
+    let orchestrating = tokio::spawn(server::orchestrate(app.clone(), stopped.clone()));
     server::serve(app, port, stopped).await;
-    let _ = dispatching.await;
+    let _ = orchestrating.await;
     session.output.line("stopped");
     Ok(())
 }

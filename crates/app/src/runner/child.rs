@@ -1,15 +1,17 @@
 //! The runner's side.
 
-use super::protocol::{Level, News, Order, line};
+use super::protocol::{Job, Level, News, Order, line};
 use crate::commands::Session;
 use crate::panics::caught;
+use crate::workbench::Workbench;
+use contracts::action::{Allowed, Outside, Scope, Step};
 use engine::progress::{Event, Listener, NodeProgress};
 use engine::run::RunOptions;
 use model::problem::StoredProblem;
-use model::run::{NodeReport, RunId};
+use model::run::RunId;
 use model::{Name, Problem, Result, codes};
 use rustix::process::{Resource, Rlimit, setrlimit};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::io::{self, BufRead, Write};
 use std::process;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,10 +29,11 @@ const MEMORY_BYTES_BESIDE: u64 = 2 << 30;
 pub(crate) async fn serve(session: &Session) -> Result<()> {
     let order = receive()?;
     std::thread::spawn(end_with_server);
+    let is_action = matches!(order.job, Job::Action { .. });
     let ended = match caught(async { Ok(work(session, order).await) }).await {
-        Ok(Ok(nodes)) => News::Ended { nodes, problems: Vec::new() },
-        Ok(Err((nodes, problems))) => News::Ended { nodes, problems },
-        Err(problem) => News::Ended { nodes: Vec::new(), problems: vec![problem.to_stored()] },
+        Ok(ended) => ended,
+        Err(problem) if is_action => News::Stepped(Err(problem.to_stored())),
+        Err(problem) => failed(&[problem]),
     };
     tell(&ended);
     Ok(())
@@ -61,21 +64,62 @@ fn tell(news: &News) {
     }
 }
 
-type Nodes = Vec<(Name, NodeReport)>;
-type Failed = (Nodes, Vec<StoredProblem>);
-
-async fn work(session: &Session, order: Order) -> Result<Nodes, Failed> {
-    let failed = |problems: Vec<Problem>| {
-        (Nodes::new(), problems.iter().map(Problem::to_stored).collect::<Vec<_>>())
+async fn work(session: &Session, order: Order) -> News {
+    let workbench = match session.open() {
+        Ok(workbench) => workbench,
+        Err(problems) => return unopened(&order.job, &problems),
     };
-    let workbench = session.open().map_err(failed)?;
-    confine(workbench.context.memory_bytes).map_err(|problem| failed(vec![problem]))?;
-    let one = |problem: Problem| failed(vec![problem.in_pipeline(&order.pipeline)]);
-    let file = workbench.folder.pipeline(order.pipeline.as_str()).map_err(one)?;
-    let graph = workbench.graph(file).map_err(failed)?;
+    if let Err(problem) = confine(workbench.context.memory_bytes) {
+        return unopened(&order.job, &[problem]);
+    }
+    match order.job {
+        Job::Data => run(session, &workbench, order).await,
+        Job::Action { module, with, scope } => {
+            let step = act(&workbench, &module, &with, &scope).await;
+            News::Stepped(step.map_err(|problem| problem.to_stored()))
+        }
+    }
+}
+
+fn unopened(job: &Job, problems: &[Problem]) -> News {
+    match (job, problems.first()) {
+        (Job::Action { .. }, Some(problem)) => News::Stepped(Err(problem.to_stored())),
+        _ => failed(problems),
+    }
+}
+
+fn failed(problems: &[Problem]) -> News {
+    let problems = problems.iter().map(Problem::to_stored).collect();
+    News::Ended { nodes: Vec::new(), tables: Vec::new(), problems }
+}
+
+async fn act(
+    workbench: &Workbench,
+    module: &str,
+    with: &Map<String, Value>,
+    scope: &Scope,
+) -> Result<Step> {
+    let entry = workbench.registry.get(module)?;
+    let allowed = Allowed::default();
+    let outside = Outside { context: &workbench.context, allowed: &allowed };
+    actions::perform(entry, with, scope, &outside).await
+}
+
+async fn run(session: &Session, workbench: &Workbench, order: Order) -> News {
+    let pipeline = order.plan.pipeline.clone();
+    let one = |problem: Problem| failed(&[problem.in_pipeline(&pipeline)]);
+    let file = match engine::plan::pipeline_file(&order.plan) {
+        Ok(file) => file,
+        Err(problem) => return one(problem),
+    };
+    let graph = match workbench.graph(&file) {
+        Ok(graph) => graph,
+        Err(problems) => return failed(&problems),
+    };
     let options = RunOptions {
         params: order.params.into_iter().collect(),
         environment: session.settings.environment.clone(),
+        interval_us: order.interval_us,
         run: Some(order.run.clone()),
         ..RunOptions::default()
     };
@@ -83,11 +127,17 @@ async fn work(session: &Session, order: Order) -> Result<Nodes, Failed> {
     let counting = tokio::spawn(tell_counts(Arc::clone(&teller)));
     let result = workbench.engine(Arc::clone(&teller) as _).run(graph, &file.hash, &options).await;
     counting.abort();
-    let summaries = result.map_err(one)?;
+    let summaries = match result {
+        Ok(summaries) => summaries,
+        Err(problem) => return one(problem),
+    };
     let problems = summaries.iter().flat_map(|summary| &summary.problems);
     let problems: Vec<StoredProblem> = problems.map(Problem::to_stored).collect();
+    let commits = summaries.iter().flat_map(|summary| &summary.commits);
+    let tables = commits.filter_map(|(_, commit)| Some((commit.target.clone(), commit.version?)));
+    let tables = tables.collect();
     let nodes = summaries.into_iter().flat_map(|summary| summary.nodes).collect();
-    if problems.is_empty() { Ok(nodes) } else { Err((nodes, problems)) }
+    News::Ended { nodes, tables, problems }
 }
 
 fn confine(memory_bytes: usize) -> Result<()> {

@@ -1,13 +1,16 @@
 //! The server's side.
 
-use super::protocol::{Level, News, Order, line};
-use crate::workbench::Settings;
+use super::protocol::{Job, Level, News, Order, line};
+use crate::workbench::{Settings, registry};
 use async_trait::async_trait;
 use engine::project::ProjectFolder;
 use model::{Name, Problem, Result, codes};
 use rustix::process::{Pid, Signal, kill_process_group};
-use server::{Line, LogLevel, PipelineInfo, Report, RunOrder, Runner, RunnerNews};
+use server::{Line, LogLevel, Report, RunOrder, Runner, RunnerEnd, RunnerNews};
+use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
+use store::NewPipeline;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::{mpsc, watch};
@@ -29,22 +32,16 @@ pub(crate) struct Host {
 
 #[async_trait]
 impl Runner for Host {
-    async fn pipelines(&self, workspace: &Name) -> Result<Vec<PipelineInfo>> {
+    async fn pipelines(&self, workspace: &Name) -> Result<Option<Vec<NewPipeline>>> {
         if *workspace != self.workspace {
-            return Ok(Vec::new());
+            return Ok(None);
         }
         let Settings { project, environment, .. } = self.settings.clone();
-        let load = move || ProjectFolder::load(&project, environment.as_ref(), &NoSecrets);
-        let folder = tokio::task::spawn_blocking(load).await.map_err(internal)?;
-        let folder = folder.map_err(|problems| {
+        let plan = move || plans(&project, environment.as_ref());
+        let planned = tokio::task::spawn_blocking(plan).await.map_err(internal)?;
+        planned.map(Some).map_err(|problems| {
             problems.into_iter().next().unwrap_or_else(|| internal("no problem is given"))
-        })?;
-        let pipelines = folder.pipelines.into_values().map(|file| PipelineInfo {
-            name: file.pipeline.name,
-            description: file.pipeline.description,
-            tags: file.pipeline.tags,
-        });
-        Ok(pipelines.collect())
+        })
     }
 
     async fn run(
@@ -52,7 +49,7 @@ impl Runner for Host {
         order: RunOrder,
         news: mpsc::Sender<RunnerNews>,
         mut cancel: watch::Receiver<bool>,
-    ) -> Result<Report> {
+    ) -> Result<RunnerEnd> {
         let mut runner = self.start(&order).await?;
         let ended = tokio::select! {
             ended = listen(&mut runner, &news) => ended,
@@ -148,8 +145,10 @@ impl Host {
         let news = news.ok_or_else(|| internal("it has no standard output"))?;
         let order = Order {
             run: order.run.clone(),
-            pipeline: order.pipeline.clone(),
+            plan: Arc::clone(&order.plan),
             params: order.params.clone(),
+            interval_us: order.interval_us,
+            job: job(order),
         };
         let text = line(&order)?;
         if let Some(input) = process.stdin.as_mut() {
@@ -159,11 +158,43 @@ impl Host {
     }
 }
 
+fn job(order: &RunOrder) -> Job {
+    match &order.job {
+        server::Job::Data => Job::Data,
+        server::Job::Action { module, with, scope } => Job::Action {
+            module: module.clone(),
+            with: with.clone(),
+            scope: Box::new(scope.clone()),
+        },
+    }
+}
+
+/// The plans of a project's pipelines; all problems when one cannot be planned.
+fn plans(project: &Path, environment: Option<&Name>) -> Result<Vec<NewPipeline>, Vec<Problem>> {
+    let folder = ProjectFolder::load(project, environment, &NoSecrets)?;
+    let registry = registry();
+    let (mut pipelines, mut problems) = (Vec::new(), Vec::new());
+    for file in folder.pipelines.values() {
+        match engine::plan::plan(file, &registry) {
+            Ok(plan) => pipelines.push(NewPipeline {
+                plan,
+                description: file.pipeline.description.clone(),
+                tags: file.pipeline.tags.clone(),
+            }),
+            Err(found) => problems.extend(found),
+        }
+    }
+    if problems.is_empty() { Ok(pipelines) } else { Err(problems) }
+}
+
 /// Passes news on until the last.
-async fn listen(runner: &mut Running, news: &mpsc::Sender<RunnerNews>) -> Result<Report> {
+async fn listen(runner: &mut Running, news: &mpsc::Sender<RunnerNews>) -> Result<RunnerEnd> {
     while let Some(text) = runner.news.next_line().await.map_err(internal)? {
         let told = match serde_json::from_str(&text).map_err(internal)? {
-            News::Ended { nodes, problems } => return Ok(Report { nodes, problems }),
+            News::Ended { nodes, tables, problems } => {
+                return Ok(RunnerEnd::Data(Report { nodes, tables, problems }));
+            }
+            News::Stepped(step) => return Ok(RunnerEnd::Action(step)),
             News::Counts(counts) => RunnerNews::Counts(counts),
             News::Line { level, node, message, fields } => {
                 let level = match level {

@@ -2,12 +2,14 @@
 
 pub mod postgres;
 pub mod postgres_client;
+pub mod sql_execute;
 pub mod sqlite;
 pub mod sqlite_client;
 pub mod write_postgres;
 pub mod write_sqlite;
 
 mod cells;
+pub(crate) mod look;
 mod mode;
 mod postgres_cursor;
 mod postgres_decode;
@@ -19,6 +21,7 @@ mod selection;
 mod sqlite_bind;
 mod sqlite_reader;
 mod sqlite_values;
+mod statements;
 #[cfg(test)]
 pub(crate) mod tests;
 

@@ -15,7 +15,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Config, CopyInSink, CopyOutStream, Row, Statement};
 
 /// The connection type of this file.
-pub(super) const TYPE: &str = "postgres";
+pub(crate) const TYPE: &str = "postgres";
 
 /// The settings of a connection of type `postgres`.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]

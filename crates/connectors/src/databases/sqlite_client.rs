@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The connection type of this file.
-pub(super) const TYPE: &str = "sqlite";
+pub(crate) const TYPE: &str = "sqlite";
 
 /// The settings of a connection of type `sqlite`.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]

@@ -32,7 +32,7 @@ const LEDGER: &str = "affluent_commits";
 const STAGED: &str = "staged.\"rows\"";
 const BATCHES_QUEUED_MAX: usize = 2;
 const KEYS_SHOWN_MAX: usize = 5;
-const CREATE_LEDGER: &str = "CREATE TABLE IF NOT EXISTS main.affluent_commits \
+pub(super) const CREATE_LEDGER: &str = "CREATE TABLE IF NOT EXISTS main.affluent_commits \
     (app_id TEXT PRIMARY KEY, target TEXT NOT NULL, rows INTEGER NOT NULL, \
     metadata JSON TEXT NOT NULL, committed_at TIMESTAMP NOT NULL DEFAULT current_timestamp)";
 
@@ -187,7 +187,7 @@ impl Sink for SqliteSink {
     }
 }
 
-fn find_commit(connection: &Connection, key: &str) -> rusqlite::Result<Option<u64>> {
+pub(super) fn find_commit(connection: &Connection, key: &str) -> rusqlite::Result<Option<u64>> {
     let sql = "SELECT count(*) FROM main.sqlite_master WHERE type = 'table' AND name = ?1";
     let tables: i64 = connection.query_row(sql, [LEDGER], |row| row.get(0))?;
     if tables == 0 {

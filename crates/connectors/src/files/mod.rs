@@ -5,7 +5,7 @@ mod config;
 pub mod csv;
 mod discover;
 pub mod excel;
-mod find;
+pub(crate) mod find;
 pub mod json;
 mod landing;
 mod output;

@@ -15,7 +15,7 @@ use stdx::retry::Backoff;
 use url::Url;
 
 /// The connection type of this file.
-pub(super) const TYPE: &str = "http";
+pub(crate) const TYPE: &str = "http";
 const REDIRECTS_MAX: usize = 5;
 /// Nobody waits longer than this inside of a run.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
@@ -216,19 +216,7 @@ impl Service {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        request = match &self.auth {
-            None => request,
-            Some(Auth::Bearer { token }) => request.bearer_auth(token.reveal()),
-            Some(Auth::Basic { user, password }) => {
-                request.basic_auth(user, Some(password.reveal()))
-            }
-            Some(Auth::ApiKey { name, value, place: KeyPlace::Header }) => {
-                request.header(name, value.reveal())
-            }
-            Some(Auth::ApiKey { name, value, place: KeyPlace::Query }) => {
-                request.query(&[(name, value.reveal())])
-            }
-        };
+        request = sign(request, self.auth.as_ref());
         match body {
             Some(body) => request.body(body.to_vec()),
             None => request,
@@ -303,6 +291,21 @@ impl Service {
     }
 }
 
+/// Adds what signs a request in.
+pub(super) fn sign(request: RequestBuilder, auth: Option<&Auth>) -> RequestBuilder {
+    match auth {
+        None => request,
+        Some(Auth::Bearer { token }) => request.bearer_auth(token.reveal()),
+        Some(Auth::Basic { user, password }) => request.basic_auth(user, Some(password.reveal())),
+        Some(Auth::ApiKey { name, value, place: KeyPlace::Header }) => {
+            request.header(name, value.reveal())
+        }
+        Some(Auth::ApiKey { name, value, place: KeyPlace::Query }) => {
+            request.query(&[(name, value.reveal())])
+        }
+    }
+}
+
 fn client(base: &Url, limits: &Limits) -> Result<Client> {
     let origin = base.origin();
     let policy = redirect::Policy::custom(move |attempt| {
@@ -326,7 +329,7 @@ fn client(base: &Url, limits: &Limits) -> Result<Client> {
 }
 
 /// The base and the address in full.
-fn locate(settings: Option<&HttpConnection>, address: &str) -> Result<(Url, Url)> {
+pub(super) fn locate(settings: Option<&HttpConnection>, address: &str) -> Result<(Url, Url)> {
     let is_absolute = address.contains("://");
     let Some(settings) = settings else {
         let url = parse(address)?;
@@ -367,7 +370,7 @@ fn parse(text: &str) -> Result<Url> {
     Ok(url)
 }
 
-fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue)> {
+pub(super) fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue)> {
     let parsed = name.parse::<HeaderName>().ok().zip(value.parse::<HeaderValue>().ok());
     parsed.ok_or_else(|| {
         Problem::new(&codes::SETTING_INVALID, format!("`{name}` is not a header"))

@@ -1,7 +1,10 @@
 //! HTTP services: rows from them and to them.
 
+mod call;
 mod client;
+mod egress;
 mod landing;
+pub(crate) mod look;
 mod pages;
 mod source;
 mod spool;
@@ -9,6 +12,7 @@ mod spool;
 mod tests;
 mod write_http;
 
+pub(crate) use call::{Call, send};
 pub use client::{Auth, HttpConnection, KeyPlace, Limits};
 pub use source::Http;
 pub use write_http::WriteHttp;

@@ -2,6 +2,7 @@
 
 pub mod http;
 pub mod local;
+pub(crate) mod look;
 pub mod s3;
 
 use async_trait::async_trait;
@@ -9,11 +10,16 @@ use bytes::Bytes;
 use contracts::Context;
 use futures::{Stream, StreamExt};
 use model::{Name, Problem, Result, codes};
+use schemars::{Schema, SchemaGenerator};
 use sha2::{Digest, Sha256};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::io::AsyncWriteExt;
+
+/// Types of connections to object stores, and the JSON Schemas of their settings.
+pub const CONNECTION_TYPES: &[(&str, fn() -> Schema)] =
+    &[(s3::TYPE, || SchemaGenerator::default().into_root_schema_for::<s3::S3Settings>())];
 
 /// A file as its store describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -241,7 +241,7 @@ fn version(meta: &ObjectMeta) -> String {
 }
 
 /// What the store says, as a problem with the file `path`.
-fn problem(path: &str, error: Error) -> Problem {
+pub(super) fn problem(path: &str, error: Error) -> Problem {
     let problem = match &error {
         Error::NotFound { .. } => {
             Problem::new(&codes::FILE_NOT_FOUND, format!("there is no file `{path}`"))

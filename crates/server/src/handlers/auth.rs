@@ -2,6 +2,7 @@
 
 use crate::access::{Anybody, InPerson, Origin};
 use crate::app::App;
+use crate::auditing::Author;
 use crate::identity::caller::REFRESH_PREFIX;
 use crate::identity::people::{NewAccount, local_user};
 use crate::identity::token::{ACCESS_SECONDS, fingerprint, random};
@@ -33,33 +34,40 @@ pub(super) fn routes() -> Vec<Route> {
             "/api/v1/auth/set-up",
             "Make the first account, with the token that the server has printed. Works once.",
             set_up,
-        ),
+        )
+        .audited("installation.set_up"),
         Route::new(
             post.clone(),
             "/api/v1/auth/sign-in",
             "Sign a browser in: sets its cookie.",
             sign_in,
-        ),
-        Route::new(post.clone(), "/api/v1/auth/tokens", "Sign a program in: gives tokens.", tokens),
+        )
+        .audited("session.begin"),
+        Route::new(post.clone(), "/api/v1/auth/tokens", "Sign a program in: gives tokens.", tokens)
+            .audited("session.begin"),
         Route::new(
             post.clone(),
             "/api/v1/auth/refresh",
             "Give the next tokens for a refresh token.",
             refresh,
-        ),
+        )
+        .unaudited("programs do it every few minutes, and the session has its entry"),
         Route::new(
             post.clone(),
             "/api/v1/auth/password",
             "Change one's own password. All sessions end; the browser that asks gets a new one.",
             change_password,
-        ),
-        Route::new(post, "/api/v1/auth/sign-out", "End the session of the request.", sign_out),
+        )
+        .audited("password.change"),
+        Route::new(post, "/api/v1/auth/sign-out", "End the session of the request.", sign_out)
+            .audited("session.end"),
         Route::new(
             Method::GET,
             "/open",
             "Sign a browser in with the link that a server for one person has printed.",
             open_link,
-        ),
+        )
+        .audited("session.begin"),
     ]
 }
 
@@ -74,11 +82,13 @@ async fn set_up(anybody: Anybody, Body(set_up): Body<SetUp>) -> Result<Created<U
     let installation = app.store.installation();
     let hash = fingerprint(&token);
     let (user, _) = installation.complete_set_up(&hash, first, app.now_us()).await?;
+    anybody.trail.author(Author::person(&user, None));
     Ok(Created(crate::identity::people::shown(&user)))
 }
 
 async fn sign_in(anybody: Anybody, Body(sign_in): Body<SignIn>) -> Result<WithCookie<Done>> {
     let user = authenticate(&anybody.app, &anybody.origin, &sign_in).await?;
+    anybody.trail.author(Author::person(&user, None));
     let cookie = begin_session(&anybody.app, &anybody.origin, &user).await?;
     Ok(WithCookie { cookie, answer: Done })
 }
@@ -108,8 +118,9 @@ fn new_session(
 }
 
 async fn tokens(anybody: Anybody, Body(sign_in): Body<SignIn>) -> Result<Answer<Tokens>> {
-    let Anybody { app, origin } = anybody;
+    let Anybody { app, origin, trail } = anybody;
     let user = authenticate(&app, &origin, &sign_in).await?;
+    trail.author(Author::person(&user, None));
     let refresh = random(REFRESH_PREFIX)?;
     let expires_at_us = app.now_us() + REFRESH_US;
     let new = new_session(&origin, &user, SessionKind::Refresh, &refresh, expires_at_us);
@@ -207,7 +218,7 @@ async fn sign_out(me: InPerson, (): ()) -> Result<WithCookie<Done>> {
 }
 
 async fn open_link(anybody: Anybody, InQuery(link): InQuery<OpenLink>) -> Result<Response> {
-    let Anybody { app, origin } = anybody;
+    let Anybody { app, origin, trail } = anybody;
     let is_right = app.link_token.as_ref().is_some_and(|token| {
         token.reveal().as_bytes().ct_eq(link.token.reveal().as_bytes()).into()
     });
@@ -216,6 +227,7 @@ async fn open_link(anybody: Anybody, InQuery(link): InQuery<OpenLink>) -> Result
         Problem::new(&codes::SIGN_IN_FAILED, "this link does not open the server")
             .hint("the link is new each time the server starts: take the one it has printed")
     })?;
+    trail.author(Author::person(&owner, None));
     let cookie = begin_session(&app, &origin, &owner).await?;
     let mut response = StatusCode::SEE_OTHER.into_response();
     response.headers_mut().insert(LOCATION, HeaderValue::from_static("/"));

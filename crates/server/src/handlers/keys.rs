@@ -11,6 +11,7 @@ use api::people::{ApiKey, ApiKeyPath, ApiKeys, CreateApiKey, NewApiKey};
 use api::permission::{KeyManage, KeyOwn, Permit};
 use axum::http::Method;
 use model::{Problem, Result, codes};
+use serde_json::json;
 use store::ApiKeyId;
 
 const ALL: &str = "/api/v1/workspaces/{workspace}/api-keys";
@@ -27,13 +28,15 @@ pub(super) fn routes() -> Vec<Route> {
             "API keys: one's own; with `key.manage` those of everybody.",
             list,
         ),
-        Route::new(Method::POST, ALL, "Make an API key. It is shown once.", create),
+        Route::new(Method::POST, ALL, "Make an API key. It is shown once.", create)
+            .audited("api_key.create"),
         Route::new(
             Method::DELETE,
             ONE,
             "Revoke an API key of one's own; with `key.manage` any.",
             revoke,
-        ),
+        )
+        .audited("api_key.revoke"),
     ]
 }
 
@@ -88,6 +91,8 @@ async fn create(
         expires_at_us: new.days.map(|days| now_us + i64::from(days) * DAY_US),
     };
     let made = access.workspace.api_keys().create(row, now_us).await?;
+    access.trail.subject(&made.id);
+    access.trail.after(json!({"name": made.name, "role": made.role, "days": new.days}));
     Ok(Created(NewApiKey { info: shown(&made), key: key.reveal().to_owned() }))
 }
 
@@ -99,5 +104,6 @@ async fn revoke(access: Access<KeyOwn>, InPath(path): InPath<ApiKeyPath>) -> Res
         return Err(Problem::new(&codes::NOT_FOUND, format!("there is no API key `{id}`")));
     }
     access.workspace.api_keys().revoke(&id, access.app.now_us()).await?;
+    access.trail.before(json!({"name": key.name, "role": key.role, "of": key.user_id}));
     Ok(Done)
 }

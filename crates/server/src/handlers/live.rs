@@ -14,7 +14,7 @@ use model::run::RunId;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
-use store::Runs;
+use store::{LogFilter, Runs};
 use tokio::sync::watch;
 
 const LINES_PER_LOOK: u64 = 200;
@@ -92,7 +92,8 @@ impl Follower {
     async fn look(&mut self) -> Result<()> {
         let run = self.runs.get(&self.run).await?;
         let after = self.lines.to_string();
-        let page = self.runs.log(&self.run, Some(&after), LINES_PER_LOOK).await?;
+        let all = LogFilter::default();
+        let page = self.runs.log(&self.run, &all, Some(&after), LINES_PER_LOOK).await?;
         let has_more = page.next.is_some();
         for line in page.items {
             self.lines += 1;

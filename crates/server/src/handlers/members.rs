@@ -2,6 +2,7 @@
 
 use super::sessions::shown;
 use crate::access::{Access, Anybody};
+use crate::auditing::Author;
 use crate::identity::password::check_strength;
 use crate::identity::people::{checked_email, checked_name};
 use crate::identity::token::{fingerprint, random};
@@ -16,6 +17,7 @@ use api::permission::{MemberManage, MemberRead};
 use api::workspaces::Workspace;
 use axum::http::Method;
 use model::{Problem, Result, Role, codes};
+use serde_json::json;
 use store::{InvitationId, NewInvitation, UserId};
 
 const ALL: &str = "/api/v1/workspaces/{workspace}/members";
@@ -27,27 +29,32 @@ const INVITATION_US: i64 = 7 * 24 * 60 * 60 * 1_000_000;
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::new(Method::GET, ALL, "Who is a member.", list),
-        Route::new(Method::PUT, ONE, "Give a member another role.", set_role),
-        Route::new(Method::DELETE, ONE, "Take a member out, with all their API keys.", remove),
+        Route::new(Method::PUT, ONE, "Give a member another role.", set_role)
+            .audited("member.change"),
+        Route::new(Method::DELETE, ONE, "Take a member out, with all their API keys.", remove)
+            .audited("member.remove"),
         Route::new(Method::GET, INVITATIONS, "Invitations that can still be accepted.", invited),
         Route::new(
             Method::DELETE,
             "/api/v1/workspaces/{workspace}/invitations/{invitation}",
             "Take an invitation back.",
             withdraw,
-        ),
+        )
+        .audited("invitation.withdraw"),
         Route::new(
             Method::POST,
             INVITATIONS,
             "Invite somebody. The token in the answer is shown once: send it to them.",
             invite,
-        ),
+        )
+        .audited("invitation.create"),
         Route::new(
             Method::POST,
             "/api/v1/invitations/accept",
             "Accept an invitation, with the account there is or with a new one.",
             accept,
-        ),
+        )
+        .audited("invitation.accept"),
     ]
 }
 
@@ -75,26 +82,29 @@ async fn set_role(
     access: Access<MemberManage>,
     (InPath(path), Body(new)): (InPath<UserPath>, Body<SetRole>),
 ) -> Result<Done> {
-    let user = member(&access, &path.user).await?;
+    let (user, role) = member(&access, &path.user).await?;
     check_rank(access.role, new.role)?;
     access.workspace.members().set_role(&user, new.role).await?;
+    access.trail.before(json!({"role": role}));
+    access.trail.after(json!({"role": new.role}));
     Ok(Done)
 }
 
 async fn remove(access: Access<MemberManage>, InPath(path): InPath<UserPath>) -> Result<Done> {
-    let user = member(&access, &path.user).await?;
+    let (user, role) = member(&access, &path.user).await?;
+    access.trail.before(json!({"role": role}));
     access.workspace.members().remove(&user, access.app.now_us()).await?;
     Ok(Done)
 }
 
-/// A member whom the caller may manage.
-async fn member(access: &Access<MemberManage>, user: &str) -> Result<UserId> {
+/// A member whom the caller may manage, and their role.
+async fn member(access: &Access<MemberManage>, user: &str) -> Result<(UserId, Role)> {
     let user = UserId::parse(user)?;
     let role = access.workspace.role_of(&user).await?.ok_or_else(|| {
         Problem::new(&codes::NOT_FOUND, format!("`{user}` is no member of this workspace"))
     })?;
     check_rank(access.role, role)?;
-    Ok(user)
+    Ok((user, role))
 }
 
 async fn invite(
@@ -112,6 +122,8 @@ async fn invite(
         expires_at_us: now_us + INVITATION_US,
     };
     let made = access.workspace.invitations().create(new, now_us).await?;
+    access.trail.subject(&made.id);
+    access.trail.after(json!({"role": made.role}));
     Ok(Created(Invitation {
         email: made.email,
         role: made.role,
@@ -144,7 +156,7 @@ async fn accept(
     anybody: Anybody,
     Body(given): Body<AcceptInvitation>,
 ) -> Result<Answer<Workspace>> {
-    let Anybody { app, origin } = anybody;
+    let Anybody { app, origin, trail } = anybody;
     let now_us = app.now_us();
     app.throttle.begin("invitation", origin.ip, now_us)?;
     let guest = app.store.guest(&fingerprint(&given.token));
@@ -159,14 +171,18 @@ async fn accept(
                 .hint("the account exists already: give its own password"));
             }
             guest.accept(&user.id, now_us).await?;
+            trail.author(Author::person(&user, Some(&workspace.id)));
         }
         None => {
             let name = checked_name(given.name.as_deref().unwrap_or_default(), "/name")?;
             check_strength(&given.password, &[&invitation.email, &name])?;
             let hash = app.passwords.hash(&given.password).await?;
-            guest.accept_as_new(&name, hash, now_us).await?;
+            let (user, _) = guest.accept_as_new(&name, hash, now_us).await?;
+            trail.author(Author::person(&user, Some(&workspace.id)));
         }
     }
     app.throttle.succeed("invitation", origin.ip);
+    trail.subject(&invitation.id);
+    trail.after(json!({"role": invitation.role}));
     Ok(Answer(shown(&workspace, invitation.role)))
 }

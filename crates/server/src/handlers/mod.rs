@@ -1,13 +1,28 @@
 //! Handlers, one file per kind of thing. All routes are made here.
 
+mod alerts;
+mod apply;
+mod audit;
 mod auth;
+mod connections;
+mod definitions;
 mod health;
 mod keys;
 mod live;
 mod members;
+pub(crate) mod metrics;
+mod modules;
+mod notifications;
 mod pages;
+mod preview;
+mod query;
+mod quotas;
 mod runs;
+mod schedules;
+mod secrets;
 mod sessions;
+mod tables;
+mod uploads;
 mod users;
 mod workspaces;
 
@@ -24,7 +39,22 @@ pub(crate) fn routes() -> Vec<Route> {
         workspaces::routes(),
         members::routes(),
         keys::routes(),
+        audit::routes(),
+        connections::routes(),
+        secrets::routes(),
+        uploads::routes(),
+        quotas::routes(),
         runs::routes(),
+        schedules::routes(),
+        query::routes(),
+        tables::routes(),
+        definitions::routes(),
+        apply::routes(),
+        preview::routes(),
+        modules::routes(),
+        alerts::routes(),
+        metrics::routes(),
+        notifications::routes(),
     ];
     families.into_iter().flatten().collect()
 }

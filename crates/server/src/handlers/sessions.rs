@@ -27,8 +27,10 @@ pub(super) fn routes() -> Vec<Route> {
             "/api/v1/me/sessions",
             "End all sessions but this one.",
             end_others,
-        ),
-        Route::new(delete, "/api/v1/me/sessions/{session}", "End one of one's sessions.", end),
+        )
+        .audited("session.end_others"),
+        Route::new(delete, "/api/v1/me/sessions/{session}", "End one of one's sessions.", end)
+            .audited("session.end"),
     ]
 }
 

@@ -9,13 +9,16 @@ use api::page::PageQuery;
 use api::people::{ChangeUser, CreateUser, User, UserPage, UserPath};
 use axum::http::Method;
 use model::{Problem, Result, codes};
+use serde_json::json;
 use store::UserId;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::new(Method::GET, "/api/v1/users", "The accounts, by e-mail address.", list),
-        Route::new(Method::POST, "/api/v1/users", "Make an account.", create),
-        Route::new(Method::PATCH, "/api/v1/users/{user}", "Switch an account off or on.", change),
+        Route::new(Method::POST, "/api/v1/users", "Make an account.", create)
+            .audited("user.create"),
+        Route::new(Method::PATCH, "/api/v1/users/{user}", "Switch an account off or on.", change)
+            .audited("user.change"),
     ]
 }
 
@@ -30,6 +33,7 @@ async fn create(owner: Installation, Body(new): Body<CreateUser>) -> Result<Crea
     let CreateUser { email, name, password } = new;
     let account = NewAccount { email, name, password }.check(&app.passwords).await?;
     let user = app.store.users().create(account, app.now_us()).await?;
+    owner.trail.subject(&user.id);
     Ok(Created(shown(&user)))
 }
 
@@ -42,6 +46,9 @@ async fn change(
         return Err(Problem::new(&codes::REQUEST_INVALID, "you cannot switch yourself off")
             .hint("somebody else who manages the installation can"));
     }
-    let user = owner.app.store.users().set_active(&id, change.active, owner.app.now_us()).await?;
+    let users = owner.app.store.users();
+    owner.trail.before(json!({"active": users.by_id(&id).await?.is_active}));
+    let user = users.set_active(&id, change.active, owner.app.now_us()).await?;
+    owner.trail.after(json!({"active": user.is_active}));
     Ok(Answer(shown(&user)))
 }

@@ -10,6 +10,7 @@ use api::permission::{WorkspaceManage, WorkspaceRead};
 use api::workspaces::{ChangeWorkspace, CreateWorkspace, Workspace};
 use axum::http::Method;
 use model::{Name, Result, Role};
+use serde_json::json;
 use store::NewWorkspace;
 
 const ONE: &str = "/api/v1/workspaces/{workspace}";
@@ -21,9 +22,10 @@ pub(super) fn routes() -> Vec<Route> {
             "/api/v1/workspaces",
             "Make a workspace; whoever asks becomes its owner.",
             create,
-        ),
+        )
+        .audited("workspace.create"),
         Route::new(Method::GET, ONE, "A workspace.", get),
-        Route::new(Method::PATCH, ONE, "Change a workspace.", change),
+        Route::new(Method::PATCH, ONE, "Change a workspace.", change).audited("workspace.change"),
     ]
 }
 
@@ -36,6 +38,8 @@ async fn create(
     let (store, user) = (&owner.app.store, &owner.caller.user.id);
     let new = NewWorkspace { slug, title };
     let made = store.workspaces().create(new, user, owner.app.now_us()).await?;
+    owner.trail.subject(&made.id);
+    owner.trail.after(json!({"name": made.slug, "title": made.title}));
     Ok(Created(shown(&made, Role::Owner)))
 }
 
@@ -49,5 +53,8 @@ async fn change(
 ) -> Result<Answer<Workspace>> {
     let changed =
         access.workspace.change(Some(checked_name(&change.title, "/title")?), None).await?;
+    access.trail.subject(&access.about.id);
+    access.trail.before(json!({"title": access.about.title}));
+    access.trail.after(json!({"title": changed.title}));
     Ok(Answer(shown(&changed, access.role)))
 }

@@ -7,7 +7,7 @@ use axum::http::Method;
 use axum::http::header::{AUTHORIZATION, HOST, HeaderName, ORIGIN};
 use axum::http::request::Parts;
 use model::{Problem, Result, Role, Secret, codes};
-use store::{TokenHash, User, WorkspaceId};
+use store::{ApiKeyId, TokenHash, User, WorkspaceId};
 
 /// How API keys begin.
 pub(crate) const KEY_PREFIX: &str = "afk_";
@@ -29,6 +29,8 @@ pub(crate) struct Caller {
 
 /// What an API key allows.
 pub(crate) struct Key {
+    /// The key's id.
+    pub(crate) id: ApiKeyId,
     workspace: WorkspaceId,
     /// The least of the key's role and its user's.
     role: Role,
@@ -80,7 +82,7 @@ fn bearer(parts: &Parts) -> Option<Secret> {
 async fn by_key(text: &Secret, app: &App) -> Result<Option<Caller>> {
     let found = app.store.api_keys().find(&fingerprint(text), app.now_us()).await?;
     Ok(found.map(|(key, user, role)| {
-        let key = Some(Key { workspace: key.workspace_id, role });
+        let key = Some(Key { id: key.id, workspace: key.workspace_id, role });
         Caller { user, session: None, key }
     }))
 }

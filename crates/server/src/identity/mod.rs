@@ -5,5 +5,6 @@ pub(crate) mod cookie;
 pub(crate) mod master_key;
 pub(crate) mod password;
 pub mod people;
+pub(crate) mod seal;
 pub(crate) mod throttle;
 pub(crate) mod token;

@@ -1,22 +1,73 @@
 //! A runner that does what the name of the pipeline says.
 
-use crate::runs::{Line, PipelineInfo, Report, RunOrder, Runner, RunnerNews};
+use crate::runs::{Line, Report, RunOrder, Runner, RunnerEnd, RunnerNews};
 use async_trait::async_trait;
+use model::connection::Connection;
+use model::pipeline::{RunPolicy, When};
+use model::plan::{DATA, Parent, Plan, Task, Work};
 use model::run::NodeReport;
 use model::{Name, Problem, Result, codes};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use store::LogLevel;
+use store::{LogLevel, NewPipeline};
 use tokio::sync::{mpsc, watch};
 
-/// The pipelines of the workspace `shop`.
+/// The pipelines of data of the workspace `shop`.
 const PIPELINES: &[&str] = &["quick", "endless", "failing", "deadly", "deadly_once", "panics_once"];
+
+/// A task of a plan: its name, its module and settings, and what it waits for.
+pub(super) type Action<'a> = (&'a str, &'a str, Value, &'a [(u32, Option<&'a str>)], When);
+
+/// A pipeline of actions.
+pub(super) fn actions(name: &str, tasks: &[Action<'_>]) -> NewPipeline {
+    let task = |(id, module, with, parents, when): &Action<'_>| Task {
+        id: (*id).to_owned(),
+        work: match *module {
+            "" => Work::Data,
+            module => Work::Action {
+                module: module.to_owned(),
+                with: with.as_object().cloned().unwrap_or_default(),
+                outside: module == "shell",
+            },
+        },
+        parents: parents
+            .iter()
+            .map(|(task, branch)| Parent {
+                task: *task,
+                branch: branch.map(|branch| Name::new(branch).unwrap()),
+            })
+            .collect(),
+        when: *when,
+        retry: None,
+        timeout_us: None,
+        pool: None,
+    };
+    let tasks: Vec<Task> = tasks.iter().map(task).collect();
+    let document = json!({"name": name, "params": {"day": {"default": "2026-01-01"}}});
+    let plan = Plan {
+        pipeline: Name::new(name).unwrap(),
+        hash: format!("hash of {name} {}", serde_json::to_string(&tasks).unwrap()),
+        document,
+        policy: RunPolicy::default(),
+        tasks,
+    };
+    NewPipeline { plan, description: String::new(), tags: Vec::new() }
+}
+
+/// A pipeline of data nodes alone.
+pub(super) fn data(name: &str) -> NewPipeline {
+    actions(name, &[(DATA, "", Value::Null, &[], When::Succeeded)])
+}
 
 #[derive(Clone, Default)]
 pub(super) struct Puppet {
     /// What was run, in order.
     pub(super) orders: Arc<Mutex<Vec<RunOrder>>>,
+    /// The connections that were looked behind, in order.
+    pub(super) looks: Arc<Mutex<Vec<Connection>>>,
+    /// Further pipelines of the workspace `shop`.
+    pub(super) declared: Arc<Mutex<Vec<NewPipeline>>>,
     /// Runs at work.
     at_work: Arc<AtomicUsize>,
     /// The most that there were at the same time.
@@ -25,14 +76,13 @@ pub(super) struct Puppet {
 
 #[async_trait]
 impl Runner for Puppet {
-    async fn pipelines(&self, workspace: &Name) -> Result<Vec<PipelineInfo>> {
-        let names = PIPELINES.iter().filter(|_| workspace.as_str() == "shop");
-        let info = |name: &&str| PipelineInfo {
-            name: Name::new(*name).unwrap(),
-            description: String::new(),
-            tags: Vec::new(),
-        };
-        Ok(names.map(info).collect())
+    async fn pipelines(&self, workspace: &Name) -> Result<Option<Vec<NewPipeline>>> {
+        if workspace.as_str() != "shop" {
+            return Ok(None);
+        }
+        let mut all: Vec<NewPipeline> = PIPELINES.iter().map(|name| data(name)).collect();
+        all.extend(self.declared.lock().unwrap().iter().cloned());
+        Ok(Some(all))
     }
 
     async fn run(
@@ -40,8 +90,8 @@ impl Runner for Puppet {
         order: RunOrder,
         news: mpsc::Sender<RunnerNews>,
         mut cancel: watch::Receiver<bool>,
-    ) -> Result<Report> {
-        let name = order.pipeline.to_string();
+    ) -> Result<RunnerEnd> {
+        let name = order.plan.pipeline.to_string();
         let earlier = {
             let mut orders = self.orders.lock().unwrap();
             orders.push(order.clone());
@@ -51,7 +101,7 @@ impl Runner for Puppet {
         self.at_work_max.fetch_max(at_work, Ordering::SeqCst);
         let ended = play(&name, earlier, &news, &mut cancel).await;
         self.at_work.fetch_sub(1, Ordering::SeqCst);
-        ended
+        ended.map(RunnerEnd::Data)
     }
 }
 
@@ -87,8 +137,11 @@ async fn play(
         "panics_once" if earlier == 0 => panic!("what the dispatcher must survive"),
         "failing" => {
             let problem = Problem::new(&codes::FILE_NOT_FOUND, "`orders.csv` is not there");
-            Ok(Report { nodes, problems: vec![problem.to_stored()] })
+            Ok(Report { nodes, tables: Vec::new(), problems: vec![problem.to_stored()] })
         }
-        _ => Ok(Report { nodes, problems: Vec::new() }),
+        _ => {
+            let tables = vec![("silver.rows".to_owned(), 1)];
+            Ok(Report { nodes, tables, problems: Vec::new() })
+        }
     }
 }

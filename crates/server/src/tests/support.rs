@@ -1,14 +1,16 @@
 //! A server without a port, and requests to it.
 
 use super::puppet::Puppet;
+use super::puppet_desk::PuppetDesk;
 use crate::identity::cookie;
 use crate::identity::token::{fingerprint, random};
-use crate::{App, MasterKey, Settings};
+use crate::{AlertSettings, App, MasterKey, Place, Settings};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::request::Builder;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use model::{Name, Role, Secret};
+use monitor::channels::PrivateTargets;
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,15 +30,18 @@ pub(super) const SECOND: i64 = 1_000_000;
 pub(super) const HOST: &str = "data.example.org";
 pub(super) const PASSWORD: &str = "rivers meet in autumn";
 const DAY: i64 = 24 * 60 * 60 * SECOND;
+/// Opens `/metrics`.
+pub(super) const METRICS_TOKEN: &str = "for Prometheus alone";
 const SET_UP_TOKEN: &str = "the one-time token";
 
 /// A server that has just been started, without anybody.
 pub(super) struct Server {
     pub(super) app: App,
     pub(super) puppet: Puppet,
+    pub(super) desk: PuppetDesk,
     pub(super) clock: ManualClock,
     router: Router,
-    _folder: TempDir,
+    pub(super) folder: TempDir,
     _postgres: Option<Postgres>,
 }
 
@@ -78,24 +83,40 @@ impl Server {
     async fn over(address: Address, folder: TempDir, postgres: Option<Postgres>) -> Self {
         let store = Store::open(&address).await.unwrap();
         let clock = ManualClock::at(NOW);
-        let puppet = Puppet::default();
+        let (puppet, desk) = (Puppet::default(), PuppetDesk::default());
+        let project = folder.path().join("project");
         let settings = Settings {
             hosts: vec![HOST.to_owned()],
             behind_proxy: false,
             master_key: MasterKey::open(&folder.path().join("master.key")).unwrap(),
             link_token: Some(Secret::new("the token of the link")),
+            desk: Arc::new(desk.clone()),
+            results: folder.path().join("results"),
+            place: Some(Place {
+                workspace: Name::new("shop").unwrap(),
+                folder: project,
+                memory: folder.path().join("mirror.json"),
+            }),
+            project: folder.path().join("project"),
+            connector: Arc::new(puppet.clone()),
+            alerts: AlertSettings {
+                base_url: "https://data.example.org/".to_owned(),
+                private_targets: PrivateTargets::Allowed,
+            },
+            metrics_token: Some(Secret::new(METRICS_TOKEN)),
             runner: Arc::new(puppet.clone()),
             runs_at_once: 2,
         };
         let app = App::new(store, Arc::new(clock.clone()), settings).unwrap();
         let router = crate::router(app.clone());
-        Self { app, puppet, clock, router, _folder: folder, _postgres: postgres }
+        Self { app, puppet, desk, clock, router, folder, _postgres: postgres }
     }
 
-    /// Gives runs out until what it gives is dropped.
-    pub(super) fn dispatch(&self) -> AtWork {
+    /// Leads until what it gives is dropped.
+    pub(super) async fn dispatch(&self) -> AtWork {
         let (stop, stopped) = watch::channel(false);
-        let work = tokio::spawn(crate::dispatch(self.app.clone(), stopped));
+        let work = tokio::spawn(crate::orchestrate(self.app.clone(), stopped));
+        self.app.leads.subscribe().wait_for(|leads| *leads).await.unwrap();
         AtWork { work, _stop: stop }
     }
 
@@ -185,7 +206,7 @@ impl Server {
     }
 }
 
-/// A dispatcher at work.
+/// A server that leads.
 pub(super) struct AtWork {
     work: JoinHandle<()>,
     _stop: watch::Sender<bool>,

@@ -142,11 +142,21 @@ async fn a_person_who_is_switched_off_is_out_at_once() {
 }
 
 /// The path with something in the place of each value.
-fn filled(route: &Route) -> String {
+pub(super) fn filled(route: &Route) -> String {
     route
         .path
         .replace("{workspace}", "shop")
         .replace("{pipeline}", "quick")
+        .replace("{node}", "rows")
+        .replace("{table}", "silver.orders")
+        .replace("{query}", "none")
+        .replace("{kind}", "pipeline")
+        .replace("{name}", "quick")
+        .replace("{version}", "1")
+        .replace("{module}", "csv")
+        .replace("{channel}", "01ARZ3NDEKTSV4RRFFQ69G5FAV")
+        .replace("{rule}", "01ARZ3NDEKTSV4RRFFQ69G5FAV")
+        .replace("{notification}", "01ARZ3NDEKTSV4RRFFQ69G5FAV")
         .replace("{invitation}", "01ARZ3NDEKTSV4RRFFQ69G5FAV")
         .replace("{run}", "01ARZ3NDEKTSV4RRFFQ69G5FAV")
         .replace("{user}", "01ARZ3NDEKTSV4RRFFQ69G5FAV")

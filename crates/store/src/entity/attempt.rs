@@ -2,17 +2,20 @@
 
 use crate::ids::WorkspaceId;
 use crate::values::{RunIdText, Stored};
-use crate::words::RunStatus;
+use crate::words::AttemptEnd;
 use sea_orm::prelude::*;
 
-/// That a worker has tried to do a run.
+/// That a worker has tried to do a task.
 #[derive(Debug, Clone, PartialEq, DeriveEntityModel)]
 #[sea_orm(table_name = "attempts")]
 pub struct Model {
     /// The run.
     #[sea_orm(primary_key, auto_increment = false)]
     pub run_id: RunIdText,
-    /// The lease epoch: from 1.
+    /// The task's place in the plan.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub task: i64,
+    /// From 1.
     #[sea_orm(primary_key, auto_increment = false)]
     pub number: i64,
     /// The workspace.
@@ -23,8 +26,8 @@ pub struct Model {
     pub started_at_us: i64,
     /// µs since the epoch; none while it goes on.
     pub ended_at_us: Option<i64>,
-    /// What became of it; `queued` when the worker was lost.
-    pub status: Option<RunStatus>,
+    /// What became of it.
+    pub end: Option<AttemptEnd>,
     /// Why it failed.
     pub problem: Option<Stored<model::problem::StoredProblem>>,
 }

@@ -30,11 +30,16 @@ pub struct Model {
     pub ip: Option<String>,
     /// What the program called itself.
     pub user_agent: Option<String>,
-    /// What was before and what is after.
+    /// What was before and what is after. It names nobody but by id.
     pub changes: Stored<serde_json::Value>,
+    /// Goes into `person_hash`; none when the person was erased.
+    pub person_salt: Option<String>,
+    /// Salted hash of user, actor, address and program: what the chain knows of the person, so
+    /// that erasing them leaves it whole.
+    pub person_hash: String,
     /// The hash of the entry before; empty for the first.
     pub previous_hash: String,
-    /// The hash of this entry.
+    /// The hash of this entry: of all but the person, of whom it has `person_hash`.
     pub hash: String,
 }
 

@@ -40,14 +40,18 @@ pub struct Model {
     pub started_at_us: Option<i64>,
     /// µs since the epoch.
     pub ended_at_us: Option<i64>,
-    /// µs since the epoch.
-    pub cancel_requested_at_us: Option<i64>,
-    /// How often it was given to a worker.
-    pub lease_epoch: i64,
-    /// µs since the epoch: until then it is its worker's.
-    pub lease_until_us: Option<i64>,
-    /// Who has it, or had it last.
-    pub worker: Option<String>,
+    /// Hash of its plan.
+    pub plan: String,
+    /// Who wanted it, in the scheduler's words.
+    pub origin: Stored<serde_json::Value>,
+    /// The scheduler's word for where it is.
+    pub state: Stored<serde_json::Value>,
+    /// µs since the epoch: it has to end by then.
+    pub deadline_us: Option<i64>,
+    /// µs since the epoch: people are told then that it is late.
+    pub late_us: Option<i64>,
+    /// The run and task that started it.
+    pub parent: Option<String>,
     /// Rows read by sources.
     pub rows_in: i64,
     /// Rows written by sinks.

@@ -30,10 +30,8 @@ pub struct Model {
     pub start_at_us: Option<i64>,
     /// µs since the epoch: not after.
     pub end_at_us: Option<i64>,
-    /// µs since the epoch; none when there is no further time.
-    pub next_fire_at_us: Option<i64>,
-    /// µs since the epoch.
-    pub last_fire_at_us: Option<i64>,
+    /// µs since the epoch: fires up to this instant are done with.
+    pub fired_us: i64,
     /// Who made it.
     pub created_by: Option<UserId>,
     /// µs since the epoch.

@@ -11,6 +11,7 @@ pub(super) const TABLES: &[Table] = &[
     MODULE_TEMPLATES,
     NOTIFICATIONS,
     AUDIT_ENTRIES,
+    AUDIT_CHECKPOINTS,
 ];
 
 const DEFINITIONS: Table = Table {
@@ -150,11 +151,32 @@ const AUDIT_ENTRIES: Table = Table {
         text("ip").or_null(),
         text("user_agent").or_null(),
         text("changes"),
+        text("person_salt").or_null(),
+        text("person_hash"),
         text("previous_hash"),
         text("hash"),
     ],
     key: &["chain", "seq"],
     unique: &[],
-    indexes: &[&["at_us"], &["chain", "user_id"], &["chain", "resource_kind", "resource_id"]],
+    indexes: &[&["at_us"], &["user_id"], &["chain", "resource_kind", "resource_id"]],
+    parents: &[],
+};
+
+const AUDIT_CHECKPOINTS: Table = Table {
+    name: "audit_checkpoints",
+    columns: &[
+        text("chain"),
+        integer("number"),
+        integer("first_seq"),
+        integer("last_seq"),
+        text("last_hash"),
+        integer("newest_at_us"),
+        text("previous_signature"),
+        text("key_id"),
+        text("signature"),
+    ],
+    key: &["chain", "number"],
+    unique: &[],
+    indexes: &[],
     parents: &[],
 };

@@ -1,6 +1,6 @@
 //! Migration 3: what runs when, what it did, and what is known about tables.
 
-use crate::tables::{Table, boolean, integer, text};
+use crate::tables::{Table, integer, text};
 
 pub(super) const TABLES: &[Table] = &[
     RUNS,
@@ -13,9 +13,6 @@ pub(super) const TABLES: &[Table] = &[
     TABLES_KNOWN,
     LINEAGE_EDGES,
     PREVIEWS,
-    SCHEDULES,
-    FIRES,
-    TRIGGERS,
 ];
 
 const OF_RUN: &[(&str, &str)] = &[("run_id", "runs")];
@@ -39,10 +36,12 @@ const RUNS: Table = Table {
         integer("created_at_us"),
         integer("started_at_us").or_null(),
         integer("ended_at_us").or_null(),
-        integer("cancel_requested_at_us").or_null(),
-        integer("lease_epoch"),
-        integer("lease_until_us").or_null(),
-        text("worker").or_null(),
+        text("plan"),
+        text("origin"),
+        text("state"),
+        integer("deadline_us").or_null(),
+        integer("late_us").or_null(),
+        text("parent").or_null(),
         integer("rows_in"),
         integer("rows_out"),
         integer("rows_rejected"),
@@ -56,6 +55,7 @@ const RUNS: Table = Table {
         &["workspace_id", "pipeline", "id"],
         &["status", "priority", "id"],
         &["ended_at_us"],
+        &["parent"],
     ],
     parents: OF_WORKSPACE,
 };
@@ -102,15 +102,16 @@ const ATTEMPTS: Table = Table {
     name: "attempts",
     columns: &[
         text("run_id"),
+        integer("task"),
         integer("number"),
         text("workspace_id"),
         text("worker"),
         integer("started_at_us"),
         integer("ended_at_us").or_null(),
-        text("status").or_null(),
+        text("end").or_null(),
         text("problem").or_null(),
     ],
-    key: &["run_id", "number"],
+    key: &["run_id", "task", "number"],
     unique: &[],
     indexes: &[&["workspace_id"]],
     parents: OF_RUN,
@@ -209,65 +210,5 @@ const PREVIEWS: Table = Table {
     key: &["workspace_id", "pipeline", "node"],
     unique: &[],
     indexes: &[&["created_at_us"]],
-    parents: OF_WORKSPACE,
-};
-
-const SCHEDULES: Table = Table {
-    name: "schedules",
-    columns: &[
-        text("id"),
-        text("workspace_id"),
-        text("name"),
-        text("pipeline"),
-        text("status"),
-        text("rule"),
-        text("zone"),
-        text("params"),
-        integer("start_at_us").or_null(),
-        integer("end_at_us").or_null(),
-        integer("next_fire_at_us").or_null(),
-        integer("last_fire_at_us").or_null(),
-        text("created_by").or_null(),
-        integer("created_at_us"),
-        integer("updated_at_us"),
-    ],
-    key: &["id"],
-    unique: &[&["workspace_id", "name"]],
-    indexes: &[&["status", "next_fire_at_us"]],
-    parents: OF_WORKSPACE,
-};
-
-const FIRES: Table = Table {
-    name: "fires",
-    columns: &[
-        text("schedule_id"),
-        integer("fire_at_us"),
-        text("workspace_id"),
-        text("run_id"),
-        integer("fired_at_us"),
-    ],
-    key: &["schedule_id", "fire_at_us"],
-    unique: &[],
-    indexes: &[&["workspace_id"], &["fired_at_us"]],
-    parents: &[("schedule_id", "schedules")],
-};
-
-const TRIGGERS: Table = Table {
-    name: "triggers",
-    columns: &[
-        text("id"),
-        text("workspace_id"),
-        text("name"),
-        text("kind"),
-        text("pipeline"),
-        text("settings"),
-        text("token").or_null(),
-        boolean("is_active"),
-        integer("created_at_us"),
-        integer("last_fired_at_us").or_null(),
-    ],
-    key: &["id"],
-    unique: &[&["workspace_id", "name"], &["token"]],
-    indexes: &[],
     parents: OF_WORKSPACE,
 };

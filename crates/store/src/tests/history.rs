@@ -2,14 +2,15 @@
 
 use crate::testing::{DAY, MINUTE, NOW, code, hash, on_both, workspace};
 use crate::{
-    AuditFilter, Ending, InWorkspace, LakeTable, Lease, LineageEdge, LogLevel, LogLine,
-    NewAuditEntry, NewPreview, NewRun, NewSession, NewSignIn, RunFilter, RunStatus, RunTrigger,
-    SessionKind, SignInOutcome, Store, UserId, WorkspaceId,
+    AuditCheckpoint, AuditFilter, Ending, InWorkspace, LakeTable, Lease, LineageEdge, LogLevel,
+    LogLine, NewAuditEntry, NewPreview, NewRun, NewSession, NewSignIn, RunFilter, RunStatus,
+    RunTrigger, SessionKind, SignInOutcome, Signer, Store, UserId, WorkspaceId,
 };
 use futures::future;
 use model::run::{NodeReport, Outcome, RunEvent, RunId, RunKind, RunRecord};
 use model::{Name, Problem, TableName, codes};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 fn name(text: &str) -> Name {
     Name::new(text).unwrap()
@@ -56,6 +57,7 @@ fn record(pipeline: &str, now_us: i64) -> RunRecord {
         documents: "abc".to_owned(),
         params: BTreeMap::from([("z".to_owned(), 1.into()), ("a".to_owned(), "\u{0}".into())]),
         time_us: now_us,
+        interval_us: None,
         kind: RunKind::Normal,
         inputs: BTreeMap::new(),
         tables: BTreeMap::new(),
@@ -399,6 +401,8 @@ async fn what_is_too_old_is_removed_and_the_rest_is_not() {
                 ip: None,
                 user_agent: None,
                 changes: serde_json::Value::Null,
+                person_salt: "salt".to_owned(),
+                person_hash: "of nobody".to_owned(),
             };
             home.audit().append(entry, |entry| entry.seq.to_string(), now_us).await.unwrap();
             let new = NewSignIn {
@@ -428,12 +432,23 @@ async fn what_is_too_old_is_removed_and_the_rest_is_not() {
         let left = home.runs().list(&RunFilter::default(), None, 9).await.unwrap().items;
         assert_eq!(left.len(), 1);
         assert_eq!(home.runs().detail(&left[0].id).await.unwrap().attempts.len(), 1);
+        // Audit entries stay until their segment is closed.
         let done = store.clean_up(NOW + 180 * DAY + 1).await.unwrap();
-        // The end of the chain stays.
-        assert_eq!((done.audit_entries, done.sign_ins, done.runs), (1, 2, 1));
+        assert_eq!((done.audit_entries, done.sign_ins, done.runs), (0, 2, 1));
+        let sign = |row: &AuditCheckpoint| format!("{}-{}", row.first_seq, row.last_seq);
+        let signer = Signer { key_id: "k1".to_owned(), sign: Arc::new(sign) };
+        let closed = home.audit().close(NOW, signer.clone()).await.unwrap().unwrap();
+        assert_eq!((closed.signature.as_str(), closed.newest_at_us), ("1-1", NOW));
+        assert_eq!(store.clean_up(NOW + 180 * DAY + 1).await.unwrap().audit_entries, 1);
+        let closed = home.audit().close(NOW + 9, signer.clone()).await.unwrap().unwrap();
+        assert_eq!((closed.number, closed.previous_signature.as_str()), (2, "1-1"));
+        assert_eq!(home.audit().close(NOW + 9, signer).await.unwrap(), None);
+        // The chain goes on from its last checkpoint when no entry is left.
+        assert_eq!(store.clean_up(NOW + 180 * DAY + 1).await.unwrap().audit_entries, 1);
         leave_traces(NOW + 181 * DAY).await;
         let entries = home.audit().list(&AuditFilter::default(), None, 9).await.unwrap().items;
-        assert_eq!(entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [3, 2]);
+        assert_eq!(entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [3]);
+        assert_eq!(entries[0].previous_hash, closed.last_hash);
     })
     .await;
 }

@@ -131,7 +131,8 @@ fn any_end(node: NodeKey, random: &mut Random) -> AttemptEnd {
         0..75 => AttemptEnd::Succeeded { not_taken: Vec::new() },
         75..86 => AttemptEnd::Failed(Failure { fault: Fault::External, retry: true }),
         86..90 => AttemptEnd::Failed(Failure { fault: Fault::User, retry: false }),
-        90..96 => AttemptEnd::Lost,
+        90..94 => AttemptEnd::Lost,
+        94..96 => AttemptEnd::Again { after_us: 1_000_000 },
         _ => AttemptEnd::Returned,
     }
 }

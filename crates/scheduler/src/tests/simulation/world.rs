@@ -5,10 +5,11 @@ use super::database::Database;
 use super::setup::{BEGIN_US, CALM_US, OUTSIDE, SECOND_US, declare};
 use super::worker::Worker;
 use crate::{
-    Backfill, BackfillId, BackfillStatus, Command, Event, Interval, LEADER_MARGIN_US,
-    LEADER_TTL_US, LeaderRow, Message, NodeEnd, NodeState, Origin, PipelineId, Request, RunEnd,
-    RunKey, State, Trust, WorkerId,
+    Answer, Backfill, BackfillId, BackfillStatus, Command, Event, Failure, Interval,
+    LEADER_MARGIN_US, LEADER_TTL_US, LeaderRow, Message, NodeEnd, NodeState, Origin, PipelineId,
+    Request, RunEnd, RunKey, State, Trust, WorkerId,
 };
+use model::Fault;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use stdx::clock::Micros;
@@ -176,7 +177,7 @@ impl World {
                         self.send_to_leader(event);
                     }
                 }
-                let in_us = SECOND_US + self.below_us(3);
+                let in_us = SECOND_US / 2 + self.below_us(1);
                 self.plan(in_us, Action::Work(index));
             }
             Action::ToLeader(index, event) => {
@@ -377,8 +378,12 @@ impl World {
     fn meddle(&mut self) {
         for (node, row) in self.database.nodes.clone() {
             if matches!(row.state, NodeState::Asking { .. }) && self.random.below(3) == 0 {
-                let accepted = self.random.below(3) > 0;
-                self.send_to_leader(Event::Answer { node, accepted });
+                let failure = Failure { fault: Fault::External, retry: self.random.below(2) > 0 };
+                let answer = match self.random.below(3) {
+                    0 => Answer::Failed(failure),
+                    _ => Answer::Succeeded { not_taken: Vec::new() },
+                };
+                self.send_to_leader(Event::Answer { node, answer });
             }
         }
         self.wanted.retain(|request| !self.database.runs.contains_key(&request.run));

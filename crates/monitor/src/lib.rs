@@ -1,0 +1,4 @@
+//! What people learn of a server without asking it: messages, metrics, logs, traces.
+
+pub mod channels;
+pub mod metrics;
