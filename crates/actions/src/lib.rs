@@ -15,6 +15,7 @@ mod switch;
 mod template;
 #[cfg(test)]
 mod testing;
+mod wait;
 
 pub use approve::check_answer;
 pub use check::{Misfit, check};
@@ -25,7 +26,8 @@ use model::{Problem, Result, codes};
 use serde_json::{Map, Value};
 use template::Words;
 
-/// The actions of this crate; those that talk to databases and services are in `connectors`.
+/// The actions of this crate: all that the server decides, and `shell`. Those that talk to
+/// databases and services are in `connectors`, and are done by runners.
 pub const ALL: &[Entry] = &[
     Entry::action::<approve::Approve>(),
     Entry::action::<condition::If>(),
@@ -35,6 +37,7 @@ pub const ALL: &[Entry] = &[
     Entry::action::<set_output::SetOutput>(),
     Entry::action::<shell::Shell>(),
     Entry::action::<switch::Switch>(),
+    Entry::action::<wait::Wait>(),
 ];
 
 /// Asks an action of the server what comes next. `with` are its settings as they were written.

@@ -10,6 +10,7 @@ mod live;
 mod metadata;
 mod output;
 pub mod panics;
+mod plans;
 mod runner;
 pub mod selection;
 mod variables;

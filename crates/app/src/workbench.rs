@@ -53,7 +53,8 @@ pub struct Workbench {
 
 /// All modules there are.
 pub fn registry() -> Registry {
-    Registry::new(connectors::all().into_iter().chain(transforms::all()))
+    let actions = actions::ALL.iter().copied();
+    Registry::new(connectors::all().into_iter().chain(transforms::all()).chain(actions))
 }
 
 /// Lake tables for queries: joins two crates that do not know each other.

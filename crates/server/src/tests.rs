@@ -5,6 +5,7 @@ mod audit;
 mod connections;
 mod definitions;
 mod folder;
+mod orchestration;
 mod people;
 mod protection;
 mod puppet;

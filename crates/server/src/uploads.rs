@@ -235,7 +235,7 @@ mod tests {
         assert_eq!(name("Été à Paris (2).CSV").unwrap(), "Été_à_Paris__2_.csv");
         assert_eq!(name("../../etc/passwd.txt").unwrap(), "passwd.txt");
         assert_eq!(name("C:\\data\\x.tsv").unwrap(), "x.tsv");
-        assert_eq!(name("..%2f..%2fx.csv").unwrap(), "2f..%2fx.csv".replace('%', "_"));
+        assert_eq!(name("..%2f..%2fx.csv").unwrap(), "_2f.._2fx.csv");
         assert_eq!(name("a\0b\n.csv").unwrap(), "a_b_.csv");
         assert_eq!(name(&format!("{}.csv", "é".repeat(400))).unwrap().len(), 120);
         for refused in

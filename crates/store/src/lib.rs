@@ -10,6 +10,7 @@ mod alerts;
 mod api_keys;
 mod audit;
 mod backfills;
+mod backup;
 mod catalogue;
 mod definitions;
 mod entity;
@@ -60,6 +61,7 @@ pub use alerts::{Alerts, AllAlerts, Delivery, Sent, Wording};
 pub use api_keys::{AllApiKeys, ApiKey, ApiKeys, NewApiKey};
 pub use audit::{Audit, AuditFilter, HashEntry, NewAuditEntry, Signer};
 pub use backfills::Backfills;
+pub use backup::{Existing, Restore, Row, Snapshot};
 pub use catalogue::{Catalogue, LakeTable, LineageEdge};
 pub use definitions::{
     Definition, DefinitionChange, DefinitionKey, Definitions, NewVersion, VersionHead,

@@ -6,10 +6,10 @@ mod identity;
 mod runs;
 mod scheduling;
 
-use crate::failure::Attempt;
+use crate::failure::{Attempt, Failure};
 use crate::tables::{Table, integer, text};
 use crate::transactions::Tx;
-use model::{Problem, codes};
+use model::{Problem, Result, codes};
 use sea_orm::sea_query::{Alias, Expr, ExprTrait, Query};
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DbBackend, SqliteTransactionMode, TransactionOptions,
@@ -51,6 +51,33 @@ pub(crate) async fn run(connections: &DatabaseConnection) -> Attempt<()> {
     Ok(())
 }
 
+/// Brings the database to the migration with this number, if it is not there yet, and says which
+/// it has.
+pub(crate) async fn run_until(connections: &DatabaseConnection, number: usize) -> Attempt<usize> {
+    loop {
+        match run_next(connections, &ALL[..number.min(ALL.len())]).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(number),
+            // It has had more of them.
+            Err(Failure::Problem(problem)) if problem.is(&codes::STORE_NEWER) => {
+                let tx = connections.begin().await?;
+                return last_number(&tx).await;
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+}
+
+/// That this program knows the migration with this number, or `store_newer`.
+pub(crate) fn check_known(number: usize) -> Result<()> {
+    if number <= ALL.len() { Ok(()) } else { Err(newer(number, ALL.len())) }
+}
+
+/// The tables that there are after the migration with this number, parents first.
+pub(crate) fn tables(number: usize) -> impl Iterator<Item = &'static Table> {
+    ALL.iter().take(number).flat_map(|migration| migration.tables)
+}
+
 /// Runs the first migration of `all` that the database lacks; false when it has them all.
 async fn run_next(connections: &DatabaseConnection, all: &[Migration]) -> Attempt<bool> {
     let options = TransactionOptions {
@@ -88,7 +115,7 @@ async fn lock(tx: &Tx) -> Attempt<()> {
     Ok(())
 }
 
-async fn last_number(tx: &Tx) -> Attempt<usize> {
+pub(crate) async fn last_number(tx: &Tx) -> Attempt<usize> {
     let query = Query::select()
         .expr(Expr::col(Alias::new("number")).max())
         .from(Alias::new(HISTORY.name))

@@ -28,8 +28,9 @@ pub(crate) struct Column {
     is_nullable: bool,
 }
 
-#[derive(Debug)]
-enum Kind {
+/// What a column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
     Text,
     Integer,
     Boolean,
@@ -37,6 +38,16 @@ enum Kind {
 }
 
 impl Column {
+    /// Its name.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// What it holds.
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// The same column, in which values may be missing.
     pub(crate) const fn or_null(self) -> Self {
         Self { is_nullable: true, ..self }

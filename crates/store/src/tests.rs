@@ -1,6 +1,7 @@
 //! Tests of what holds everywhere: opening, durability, races, servers that go away.
 
 mod alerts;
+mod backup;
 mod documents;
 mod history;
 mod identity;

@@ -51,8 +51,8 @@ pub(crate) fn parts(text: &str) -> Result<Vec<Part<'_>>> {
 /// Where the expression that `text` begins with ends: before `}}` outside of quotes and braces.
 fn end_of(text: &str) -> Option<usize> {
     let mut depth = 0_usize;
-    let mut bytes = Unquoted::new(text);
-    while let Some((at, byte)) = bytes.next() {
+    let bytes = Unquoted::new(text);
+    for (at, byte) in bytes {
         match byte {
             b'{' => depth += 1,
             b'}' if depth > 0 => depth -= 1,
@@ -69,8 +69,8 @@ pub(super) fn check(expression: &str) -> Result<()> {
         let fact = format!("an expression has more than {} KiB", EXPRESSION_BYTES_MAX >> 10);
         return Err(invalid(fact).hint("say it in fewer words, or compute it in a query"));
     }
-    let mut bytes = Unquoted::new(expression);
-    while let Some((at, byte)) = bytes.next() {
+    let bytes = Unquoted::new(expression);
+    for (at, byte) in bytes {
         if byte == b'*' {
             let fact = format!("`{}` multiplies, which expressions cannot", shown(expression));
             return Err(invalid(fact).hint("write `| times(2)`, or compute it in a query"));

@@ -2,6 +2,7 @@
 
 use super::{Outcome, Session};
 use crate::output::ExitCode;
+use crate::plans::plans;
 use crate::selection::Dependencies;
 use crate::workbench::Workbench;
 use clap::Args;
@@ -36,6 +37,7 @@ pub(crate) struct Checked {
 /// Checks all documents of a project; gives every problem that can be seen without running them.
 pub(crate) async fn check(workbench: &Workbench) -> Result<Checked, Vec<Problem>> {
     let graphs = workbench.graphs()?;
+    plans(&workbench.folder.pipelines, &workbench.registry)?;
     let all: BTreeSet<_> = graphs.keys().cloned().collect();
     let order = Dependencies::new(&graphs).order(&all).map_err(|problem| vec![problem])?;
     let mut problems = Vec::new();

@@ -20,7 +20,7 @@ pub struct Arguments {
     /// `list` or `show`
     #[arg(default_value = "list")]
     pub what: String,
-    /// For `list`: source, relational, operator or sink. For `show`: the module
+    /// For `list`: source, relational, operator, sink or action. For `show`: the module
     pub name: Option<String>,
 }
 

@@ -4,10 +4,12 @@ use super::{Outcome, Session};
 use crate::live::Live;
 use crate::output::{Colour, ExitCode, duration, table};
 use crate::panics::caught;
+use crate::plans::actions_of;
 use crate::selection::{Dependencies, select};
 use crate::workbench::Workbench;
 use clap::Args;
 use contracts::journal::RunJournal;
+use engine::graph::Graph;
 use engine::run::{Repeat, RunOptions, RunSummary};
 use model::run::{NodeReport, RejectReason};
 use model::{Name, Problem, Result, codes};
@@ -103,6 +105,9 @@ pub(crate) async fn execute(session: &Session, arguments: Arguments) -> Outcome 
             failed.insert(name);
             continue;
         }
+        if is_for_a_server(session, &workbench, &graph) {
+            continue;
+        }
         let mut options = options(session, &arguments, &workbench, &graph.pipeline.params)?;
         options.repeat.clone_from(&repeat);
         let live = Arc::new(Live::new(session.output));
@@ -128,6 +133,20 @@ pub(crate) async fn execute(session: &Session, arguments: Arguments) -> Outcome 
     }
     report(session, &all, !problems.is_empty(), started);
     if problems.is_empty() { Ok(ExitCode::Done) } else { Err(problems) }
+}
+
+/// Says which actions are left out. Whether nothing is left then.
+fn is_for_a_server(session: &Session, workbench: &Workbench, graph: &Graph) -> bool {
+    let actions = actions_of(&graph.pipeline, &workbench.registry);
+    if actions.is_empty() {
+        return false;
+    }
+    let name = &graph.pipeline.name;
+    let listed = stdx::text::list(actions.iter().map(|action| action.as_str()));
+    let text = format!("{name}: left out are {listed}: actions run on a server, `affluent up`");
+    session.output.line(session.output.paint(Colour::Yellow, &text));
+    session.output.value(&json!({"pipeline": name, "left_out": actions}));
+    graph.nodes.is_empty()
 }
 
 fn in_order<G>(mut graphs: BTreeMap<Name, G>, order: &[Name]) -> Vec<(Name, G)> {

@@ -2,10 +2,7 @@
 
 use super::ALL;
 use crate::databases::tests::support::context;
-use async_trait::async_trait;
-use contracts::action::{
-    Action, Allowed, Answer, ChildRun, Message, Outside, Scope, Services, Step,
-};
+use contracts::action::{Action, Allowed, Outside, Scope, Step};
 use contracts::{Build, Context};
 use model::run::RunId;
 use model::{Name, Problem, codes};
@@ -156,11 +153,10 @@ fn settings_that_make_no_sense_are_refused() {
         ("sql_execute", json!({"connection": "c", "statements": ["commit"]}), "/statements/0"),
         ("sql_execute", json!({"connection": "c", "query": "select {{ 1 }}"}), ""),
         ("wait_for", json!({}), ""),
-        ("wait_for", json!({"pause": "1s", "until": "2026-01-31"}), ""),
-        ("wait_for", json!({"until": "tomorrow"}), "/until"),
-        ("wait_for", json!({"pause": "1s", "every": "1ms"}), "/every"),
+        ("wait_for", json!({"file": "a", "http": {"url": "https://a.b/"}}), ""),
+        ("wait_for", json!({"file": "a", "every": "1ms"}), "/every"),
         ("wait_for", json!({"file": "https://a.b/c"}), "/file"),
-        ("wait_for", json!({"pause": "1s", "connection": "c"}), "/connection"),
+        ("wait_for", json!({"table": {"name": "a.b"}, "connection": "c"}), "/connection"),
         ("wait_for", json!({"http": {"url": "https://a.b/", "timeout": "0s"}}), "/http/timeout"),
     ];
     for (module, config, setting) in cases {
@@ -172,7 +168,7 @@ fn settings_that_make_no_sense_are_refused() {
 
 /// The same statements, query and questions on a database of either kind.
 async fn runs_statements_once(context: &Context, connection: &str) {
-    let run = |config: Value| async {
+    let run = |config: Value| async move {
         let mut all = json!({"connection": connection});
         all.as_object_mut().unwrap().extend(config.as_object().cloned().unwrap());
         output("sql_execute", all, context).await
@@ -200,7 +196,8 @@ async fn runs_statements_once(context: &Context, connection: &str) {
     assert!(run(many).await.unwrap_err().is(&codes::RESPONSE_TOO_LARGE));
     let unknown = run(json!({"query": "select $x"})).await.unwrap_err();
     assert!(unknown.is(&codes::NAME_UNKNOWN), "{unknown}");
-    let two = run(json!({"statements": "delete from shops; delete from shops"})).await;
+    let two = json!({"transaction": false, "statements": "delete from shops; delete from shops"});
+    let two = run(two).await;
     assert!(two.is_err(), "two statements in one text");
     let wait = |min: u32| {
         json!({"rows": {"connection": connection, "params": {"min": min},
@@ -312,55 +309,4 @@ async fn what_is_down_may_come_up_but_what_is_wrong_stays_wrong() {
     let wrong = json!({"rows": {"connection": "nobody", "query": "select 1"}});
     let problem = step("wait_for", wrong, &context, &scope()).await.unwrap_err();
     assert!(problem.is(&codes::NAME_UNKNOWN), "{problem}");
-}
-
-/// A server that only knows the time.
-struct Time(i64);
-
-#[async_trait]
-impl Services for Time {
-    fn now_us(&self) -> i64 {
-        self.0
-    }
-
-    async fn start_run(&self, _: &Name, _: Map<String, Value>, _: &str) -> Result<RunId, Problem> {
-        Err(Problem::new(&codes::INTERNAL, "nothing is started"))
-    }
-
-    async fn runs(&self) -> Result<Vec<ChildRun>, Problem> {
-        Ok(Vec::new())
-    }
-
-    async fn answer(&self) -> Result<Option<Answer>, Problem> {
-        Ok(None)
-    }
-
-    async fn notify(&self, _: Message) -> Result<(), Problem> {
-        Err(Problem::new(&codes::INTERNAL, "nobody is told"))
-    }
-}
-
-#[tokio::test]
-async fn a_time_is_waited_for_by_the_server() {
-    let mut scope = scope();
-    scope.started_us = 1_000_000;
-    let cases = [
-        (json!({"pause": "10s"}), 1_000_000, Some(10_000_000)),
-        (json!({"pause": "10s"}), 10_999_999, Some(1)),
-        (json!({"pause": "10s"}), 11_000_000, None),
-        (json!({"until": "1970-01-01T00:01:00+00:00"}), 0, Some(60_000_000)),
-        (json!({"until": "1970-01-02"}), 86_400_000_000, None),
-        (json!({"until": "1970-01-01T01:00:00+01:00"}), 0, None),
-    ];
-    for (config, now_us, again_us) in cases {
-        let action = action("wait_for", &config).unwrap();
-        assert!(!action.outside());
-        let step = action.decide(&scope, &Time(now_us)).await.unwrap();
-        let expected = match again_us {
-            Some(after_us) => Step::Again { after_us },
-            None => Step::done(json!({})),
-        };
-        assert_eq!(step, expected, "{config} at {now_us}");
-    }
-    assert!(action("wait_for", &json!({"file": "a"})).unwrap().outside());
 }

@@ -1,13 +1,12 @@
-//! `wait_for`: a time, a file, rows, a table, a service — holding no slot meanwhile.
+//! `wait_for`: a file, rows, a table, a service — holding no slot meanwhile.
 
 use crate::databases::sql_execute::rows_of;
 use crate::files::find::find;
 use crate::http::{Call, send};
 use crate::storage::{self, Scheme};
 use async_trait::async_trait;
-use chrono::{DateTime, NaiveDate, NaiveTime};
 use contracts::Example;
-use contracts::action::{Action, ActionModule, Outside, Scope, Services, Step, Unfilled};
+use contracts::action::{Action, ActionModule, Outside, Scope, Step};
 use model::{Name, Problem, Result, Span, TableName, codes};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -17,16 +16,10 @@ use stdx::clock::{Clock, SystemClock};
 const EVERY_MIN: Span = Span::from_us(1_000_000);
 const FILES_MAX: usize = 1_000;
 
-/// Settings of `wait_for`. Exactly one of `until`, `pause`, `file`, `rows`, `table` and `http`.
+/// Settings of `wait_for`. Exactly one of `file`, `rows`, `table` and `http`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Settings {
-    /// An instant such as `2026-01-31T06:00:00Z`, or a day, which begins at midnight UTC.
-    #[serde(default)]
-    until: Option<String>,
-    /// A length of time, from when the node begins.
-    #[serde(default)]
-    pause: Option<Span>,
     /// A file, or a pattern such as `data/orders-*.csv`; `s3://` needs `connection`.
     #[serde(default)]
     file: Option<String>,
@@ -94,7 +87,7 @@ impl ActionModule for WaitFor {
     type Config = Settings;
     const NAME: &'static str = "wait_for";
     const SUMMARY: &'static str =
-        "Waits for a time, a file, rows or the answer of a service, and holds no slot meanwhile.";
+        "Waits for a file, rows or the answer of a service, and holds no slot meanwhile.";
     const EXAMPLES: &'static [Example] = &[
         Example {
             title: "a file that somebody delivers",
@@ -118,32 +111,18 @@ impl ActionModule for WaitFor {
             inputs: &[],
             outputs: &[],
         },
-        Example {
-            title: "a time",
-            config: r#"{"until": "{{ params.day }}T06:00:00Z"}"#,
-            inputs: &[],
-            outputs: &[],
-        },
     ];
-    const UNFILLED: &'static [(&'static str, Unfilled)] = &[];
 
     fn build(config: Settings) -> Result<Box<dyn Action>> {
         let refuse = |setting: &str, fact: &str, hint: &str| {
             let problem = Problem::new(&codes::SETTING_INVALID, fact);
             Err(problem.in_setting(setting).hint(hint.to_owned()))
         };
-        let Settings { until, pause, file, connection, rows, table, http, every, .. } = &config;
-        let given = [
-            until.is_some(),
-            pause.is_some(),
-            file.is_some(),
-            rows.is_some(),
-            table.is_some(),
-            http.is_some(),
-        ];
+        let Settings { file, connection, rows, table, http, every, .. } = &config;
+        let given = [file.is_some(), rows.is_some(), table.is_some(), http.is_some()];
         if given.into_iter().filter(|is_given| *is_given).count() != 1 {
-            let hint = "write one of `until`, `pause`, `file`, `rows`, `table` and `http`; to wait \
-                        for two things, use two nodes";
+            let hint = "write one of `file`, `rows`, `table` and `http`; to wait for two things, \
+                        use two nodes; a time is waited for with `wait`";
             return refuse("", "this does not say what one thing to wait for", hint);
         }
         if *every < EVERY_MIN {
@@ -152,9 +131,6 @@ impl ActionModule for WaitFor {
         if connection.is_some() && file.is_none() {
             let hint = "`rows` and `http` have a `connection` of their own";
             return refuse("/connection", "this connection is for a file", hint);
-        }
-        if let Some(until) = until.as_deref().filter(|text| !text.contains("{{")) {
-            instant(until)?;
         }
         if let Some(http) = http {
             http.check().map_err(|problem| {
@@ -179,21 +155,6 @@ impl ActionModule for WaitFor {
         }
         Ok(Box::new(config))
     }
-}
-
-/// An instant, in µs since the epoch.
-fn instant(text: &str) -> Result<i64> {
-    if let Ok(instant) = DateTime::parse_from_rfc3339(text.trim()) {
-        return Ok(instant.timestamp_micros());
-    }
-    let day = text.trim().parse::<NaiveDate>().ok();
-    let midnight = day.map(|day| day.and_time(NaiveTime::MIN).and_utc().timestamp_micros());
-    midnight.ok_or_else(|| {
-        Problem::new(&codes::SETTING_INVALID, format!("`{text}` is not an instant"))
-            .arg("text", text)
-            .in_setting("/until")
-            .hint("write `2026-01-31T06:00:00Z`, or a day as `2026-01-31`")
-    })
 }
 
 impl Settings {
@@ -238,18 +199,7 @@ impl Settings {
 #[async_trait]
 impl Action for Settings {
     fn outside(&self) -> bool {
-        self.until.is_none() && self.pause.is_none()
-    }
-
-    async fn decide(&self, scope: &Scope, services: &dyn Services) -> Result<Step> {
-        let end_us = match (&self.until, self.pause) {
-            (Some(until), _) => instant(until)?,
-            (None, pause) => scope.started_us.saturating_add(pause.map_or(0, Span::us)),
-        };
-        match end_us.saturating_sub(services.now_us()) {
-            ..=0 => Ok(Step::done(json!({}))),
-            after_us => Ok(Step::Again { after_us }),
-        }
+        true
     }
 
     async fn perform(&self, scope: &Scope, outside: &Outside<'_>) -> Result<Step> {

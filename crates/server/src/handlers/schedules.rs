@@ -132,7 +132,7 @@ fn shown_schedule(row: &store::Schedule, now_us: i64) -> Result<Schedule> {
     })?;
     let paused = row.status == ScheduleStatus::Paused;
     let calendar = calendar(&rule.times, &row.zone)?;
-    let after_us = now_us.max(row.fired_us).max(row.start_at_us.unwrap_or(i64::MIN) - 1);
+    let after_us = now_us.max(row.fired_us).max(row.start_at_us.unwrap_or(0).saturating_sub(1));
     let times = std::iter::successors(calendar.next_after(after_us), |at| calendar.next_after(*at));
     let is_within = |at: &i64| row.end_at_us.is_none_or(|end_us| *at <= end_us);
     let next_us = times.take(TIMES_SHOWN).take_while(is_within).collect();

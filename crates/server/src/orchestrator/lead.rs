@@ -112,11 +112,15 @@ async fn load_state(app: &App) -> Result<load::Loaded> {
     Ok(loaded)
 }
 
-/// Keeps the lead for longer.
+/// Keeps the lead for longer. A lead that has ended in between, be it that a clock has jumped, is
+/// another one.
 pub(super) async fn renew(app: &App, lead: &mut Lead) -> Result<(), Problem> {
-    if let Some(renewed) = ask(app, &lead.holder).await?.filter(|new| new.epoch == lead.epoch) {
-        lead.trusted_until = renewed.trusted_until;
-        lead.ahead_us = renewed.ahead_us;
+    match ask(app, &lead.holder).await? {
+        Some(renewed) if renewed.epoch == lead.epoch => {
+            lead.trusted_until = renewed.trusted_until;
+            lead.ahead_us = renewed.ahead_us;
+        }
+        _ => lead.trusted_until = Instant::now(),
     }
     Ok(())
 }

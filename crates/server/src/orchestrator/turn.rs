@@ -343,14 +343,14 @@ impl Leading {
             }
             self.wake_drivers(run);
         }
-        for (run, end) in effects.ended {
-            self.run_ended(run, end);
-        }
         for node in effects.abandoned {
             for child in self.book.children(node).into_iter().filter(|child| child.end.is_none()) {
                 let (letter, _) = Letter::new(Body::Wish(Wish::Cancel { run: child.run }));
                 self.next.push(letter);
             }
+        }
+        for (run, end) in effects.ended {
+            self.run_ended(run, end);
         }
         effects.asking.into_iter().for_each(|node| self.drive(node));
     }

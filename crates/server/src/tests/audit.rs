@@ -25,7 +25,7 @@ fn every_route_that_changes_something_says_what_that_is_called() {
                 };
                 assert!(parts.len() == 2 && parts.iter().all(is_word), "{what}: `{action}`");
             }
-            Audit::Elsewhere(why) => assert!(why.len() > 20, "{what}: `{why}`"),
+            Audit::Elsewhere(why) => assert!(why.len() > 10, "{what}: `{why}`"),
             Audit::Unnamed => panic!("{what}: name it with `.audited(\"thing.verb\")`"),
         }
     }

@@ -117,7 +117,7 @@ impl Server {
         let (stop, stopped) = watch::channel(false);
         let work = tokio::spawn(crate::orchestrate(self.app.clone(), stopped));
         self.app.leads.subscribe().wait_for(|leads| *leads).await.unwrap();
-        AtWork { work, _stop: stop }
+        AtWork { work, stop }
     }
 
     pub(super) async fn send(&self, request: Request<Body>) -> Answer {
@@ -209,7 +209,15 @@ impl Server {
 /// A server that leads.
 pub(super) struct AtWork {
     work: JoinHandle<()>,
-    _stop: watch::Sender<bool>,
+    stop: watch::Sender<bool>,
+}
+
+impl AtWork {
+    /// Hands the lead on.
+    pub(super) async fn stop(&mut self) {
+        self.stop.send_replace(true);
+        (&mut self.work).await.unwrap();
+    }
 }
 
 impl Drop for AtWork {

@@ -2,7 +2,7 @@
 
 use crate::testing::{DAY, MINUTE, NOW, code, on_both, user, workspace};
 use crate::{
-    Audit, AuditEntry, AuditFilter, DefinitionChange, DefinitionKey, DefinitionKind, Inbox,
+    Audit, AuditEntry, AuditFilter, Definition, DefinitionChange, DefinitionKey, DefinitionKind, Inbox,
     NewAuditEntry, NewNotification, NewSecret, NewTemplate, NewUpload, NewVersion,
     NotificationKind, Quota, Store, UploadId, WorkspaceId,
 };

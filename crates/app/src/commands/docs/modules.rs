@@ -19,6 +19,7 @@ pub(super) fn pages() -> BTreeMap<String, String> {
         (Kind::Relational, "Transforms", "Each compiles to one SQL query."),
         (Kind::Operator, "Operators", "Rows in, rows out, by a program."),
         (Kind::Sink, "Sinks", "Rows leave, in one commit per run."),
+        (Kind::Action, "Actions", "Something else is done, on a server, before or after rows move."),
     ];
     for (kind, title, what) in kinds {
         let entries: Vec<&Entry> = registry.iter().filter(|entry| entry.kind() == kind).collect();
@@ -40,6 +41,9 @@ pub(super) fn pages() -> BTreeMap<String, String> {
 fn page(entry: &Entry) -> String {
     let mut text = format!("# {}\n\n{}\n\n", entry.name, entry.summary);
     let inputs = match entry.inputs {
+        InputPorts::None if entry.kind() == Kind::Action => {
+            "It takes no rows; it begins after the nodes in its `after`.".to_owned()
+        }
         InputPorts::None => "It takes no input.".to_owned(),
         InputPorts::One => "It takes one input.".to_owned(),
         InputPorts::Many { min } => format!("It takes {min} inputs or more."),
