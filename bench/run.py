@@ -5,11 +5,13 @@ import platform
 from pathlib import Path
 
 import medallion
+import orchestration
 import postgres
 import small
 import tpch
 
-PARTS = {"medallion": medallion, "tpch": tpch, "postgres": postgres, "small": small}
+PARTS = {"medallion": medallion, "tpch": tpch, "postgres": postgres, "small": small,
+         "orchestration": orchestration}
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all of them by default")

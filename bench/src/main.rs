@@ -1,5 +1,7 @@
 //! What the benchmarks need beside the program: the tables of TPC-H as CSV, a PostgreSQL server.
 
+mod drive;
+
 use anyhow::{Context, Result};
 use clap::{Args, Parser, ValueEnum};
 use std::fmt::Display;
@@ -23,6 +25,8 @@ enum Command {
     /// Starts a private PostgreSQL server, prints the settings of a connection as JSON, and stops
     /// it when standard input ends.
     Postgres,
+    /// Drives a server through its interface.
+    Drive(drive::Drive),
 }
 
 #[derive(Args)]
@@ -53,6 +57,7 @@ fn main() -> Result<()> {
     match Command::parse() {
         Command::Tables(wanted) => write_tables(wanted),
         Command::Postgres => serve_postgres(),
+        Command::Drive(wanted) => drive::drive(wanted),
     }
 }
 

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![allow(clippy::print_stdout, reason = "figures and skipped tests are told to people")]
 
+mod actions;
+mod backup;
 mod boutique;
 mod checks;
 mod crash;
@@ -22,6 +24,7 @@ mod real_data;
 mod repeats;
 mod runs;
 mod server;
+mod server_deaths;
 mod storage;
 mod syscalls;
 mod untrusted;

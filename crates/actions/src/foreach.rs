@@ -224,7 +224,9 @@ mod tests {
     proptest! {
         #[test]
         fn each_item_succeeds_once_whatever_happens(
-            count in 0..12_usize, at_once in 1..5_u32, ends in prop::collection::vec(any::<(u8, bool)>(), 60),
+            count in 0..12_usize,
+            at_once in 1..5_u32,
+            ends in prop::collection::vec(any::<(u8, bool)>(), 60),
         ) {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             runtime.block_on(async {
@@ -233,16 +235,19 @@ mod tests {
                 let config = json!({"items": items, "pipeline": "p", "at_once": at_once,
                                     "params": {"x": "{{ item }}"}});
                 let mut ends = ends.into_iter();
-                let done = 'done: {
-                    for _ in 0..1_000 {
+                let mut done = None;
+                for _ in 0..1_000 {
                     match decide("foreach", config.clone(), &scope, &fake).await {
-                        Ok(Step::Done { .. }) => break 'done true,
+                        Ok(Step::Done { .. }) => done = Some(true),
                         Ok(step) => prop_assert_eq!(step, Step::Runs),
-                        Err(_) if ends.len() == 0 => break 'done false,
+                        Err(_) if ends.len() == 0 => done = Some(false),
                         Err(_) => {
                             scope.attempt += 1;
                             continue;
                         }
+                    }
+                    if done.is_some() {
+                        break;
                     }
                     let running = fake.running();
                     prop_assert!(!running.is_empty() && running.len() <= at_once as usize);
@@ -250,9 +255,8 @@ mod tests {
                     let run = running[usize::from(which) % running.len()];
                     let end = if good { ChildEnd::Succeeded } else { ChildEnd::Cancelled };
                     fake.end(run, end, json!({}));
-                    }
-                    panic!("it goes on for ever");
-                };
+                }
+                let done = done.expect("it comes to an end");
                 let mut succeeded = fake.succeeded();
                 succeeded.sort_by_key(|params| params["x"].as_u64());
                 let all: Vec<Value> = (0..count).map(|item| json!({"x": item})).collect();

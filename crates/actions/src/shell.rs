@@ -217,7 +217,7 @@ impl Action for Settings {
     async fn perform(&self, _: &Scope, outside: &Outside<'_>) -> Result<Step> {
         if !outside.allowed.shell {
             return Err(Problem::new(&codes::ACTION_REFUSED, "programs may not be run here").hint(
-                "whoever runs the server allows it with `allow_shell: true` in the project",
+                "the project needs `allow_shell: true`, and the server `AFFLUENT_ALLOW_SHELL=1`",
             ));
         }
         let mut running = self.start(outside)?;

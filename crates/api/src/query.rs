@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 pub struct Column {
     /// Its name.
     pub name: String,
-    /// Its type, as documents write it: `integer`, `decimal(12,2)`, `list<text>` …
+    /// Its type, as documents write it: `integer`, `decimal(12,2)`, `list<string>` …
     #[serde(rename = "type")]
     pub data_type: String,
     /// Whether values may be missing.

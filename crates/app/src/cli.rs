@@ -70,6 +70,14 @@ pub enum Command {
     Diff(commands::diff::Arguments),
     /// Make accounts for a server, set passwords
     User(commands::user::Arguments),
+    /// Set secrets of a server's connections, exchange its master key
+    Secret(commands::secret::Arguments),
+    /// Verify who has changed what on a server
+    Audit(commands::audit::Arguments),
+    /// Back up a server's metadata and the versions of its tables
+    Backup(commands::backup::Arguments),
+    /// Restore a backup, on SQLite or PostgreSQL
+    Restore(commands::restore::Arguments),
     /// Check all documents without running anything
     Check(commands::check::Arguments),
     /// Show rows after a node, on the first rows of its sources

@@ -2,11 +2,13 @@
 
 mod ad_hoc;
 pub mod allocator;
+mod backup;
 pub mod cli;
 mod client;
 pub mod commands;
 pub mod demo;
 mod live;
+pub mod logging;
 mod metadata;
 mod output;
 pub mod panics;

@@ -34,10 +34,13 @@ fn main() {
     }
     // Two TLS providers are linked; without a choice the first connection would panic.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    // Libraries log as errors what is an answer to us (a table that is not there yet).
-    let filter = tracing_subscriber::EnvFilter::try_from_env("AFFLUENT_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("off"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let logging = match app::logging::install() {
+        Ok(logging) => logging,
+        Err(problem) => {
+            app::Output::new(cli.global.json).problem(&problem);
+            process::exit(app::ExitCode::from(&problem) as i32);
+        }
+    };
     app::panics::install();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -47,5 +50,6 @@ fn main() {
         .expect("the operating system gives threads");
     let code = runtime.block_on(app::execute(cli));
     runtime.shutdown_background();
+    logging.shut_down();
     process::exit(code as i32);
 }

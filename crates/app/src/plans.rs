@@ -85,9 +85,7 @@ fn misdirected(
             None => format!("pipelines are {}", stdx::text::list(known)),
         };
         let fact = format!("there is no pipeline `{target}`");
-        return Some(
-            Problem::new(&codes::NAME_UNKNOWN, fact).arg("pipeline", target).hint(hint),
-        );
+        return Some(Problem::new(&codes::NAME_UNKNOWN, fact).arg("pipeline", target).hint(hint));
     }
     let mut reached: BTreeSet<&Name> = BTreeSet::new();
     let mut next = vec![target];
@@ -147,9 +145,26 @@ nodes:
     }
 
     #[test]
+    fn the_pipeline_of_the_book_is_right() {
+        let page = include_str!("../../../docs/src/how-to/control-a-pipeline.md");
+        let start = page.find("```yaml\n").unwrap() + "```yaml\n".len();
+        let text = &page[start..start + page[start..].find("```").unwrap()];
+        let document = Document::parse("nightly.yaml", text).unwrap();
+        let pipeline: Pipeline = document.read("").unwrap();
+        let file = PipelineFile { pipeline, document, hash: String::new() };
+        let plan = plan(&file, &registry()).unwrap();
+        let tasks: Vec<&str> = plan.tasks.iter().map(|task| task.id.as_str()).collect();
+        assert_eq!(
+            tasks,
+            ["delivered", "(data)", "any", "ask", "shops", "reports", "alarm", "release"]
+        );
+    }
+
+    #[test]
     fn pipelines_that_are_started_are_there_and_do_not_start_one_another() {
         let starts = |name: &str, target: &str| {
-            format!("name: {name}\nnodes:\n  - {{id: go, use: run_pipeline, with: {{pipeline: {target}}}}}\n")
+            let node = format!("{{id: go, use: run_pipeline, with: {{pipeline: {target}}}}}");
+            format!("name: {name}\nnodes:\n  - {node}\n")
         };
         let (a, b, c) = (starts("a", "b"), starts("b", "c"), starts("c", "b"));
         let found = refused(&[&a, &b, &c]);

@@ -1,8 +1,8 @@
 //! Everything a command works with, wired together for one project.
 
 use crate::allocator;
-use crate::workspace::{self, Documents};
 use crate::variables::ProjectVariables;
+use crate::workspace::{self, Documents};
 use async_trait::async_trait;
 use contracts::{Context, QueryEngine, TableStore};
 use engine::graph::Graph;

@@ -316,7 +316,8 @@ mod tests {
         assert_eq!(pipeline.pipeline.nodes[0].with["query"], "select 1");
         for outside in ["/etc/passwd", "../../etc/passwd"] {
             let Documents::These(mut texts) = these(&[]) else { unreachable!() };
-            let text = format!("nodes:\n  - {{id: d, use: sql, with: {{query_file: {outside}}}}}\n");
+            let text =
+                format!("nodes:\n  - {{id: d, use: sql, with: {{query_file: {outside}}}}}\n");
             texts.insert("pipelines/days.yaml".to_owned(), text);
             let problems = super::folder(&settings, &shop, &Documents::These(texts)).err().unwrap();
             assert!(problems[0].is(&codes::PATH_REFUSED), "{problems:?}");

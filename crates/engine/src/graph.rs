@@ -187,8 +187,12 @@ impl Graph {
     /// The node called `id`.
     pub fn find(&self, id: &Name) -> Result<usize> {
         self.nodes.iter().position(|node| node.id == *id).ok_or_else(|| {
-            unknown_node(id, self.nodes.iter().map(|node| node.id.as_str()))
-                .in_pipeline(&self.pipeline.name)
+            let is_action = self.pipeline.nodes.iter().any(|node| node.id == *id);
+            let problem = match is_action {
+                true => without_rows(id).hint("name a data node"),
+                false => unknown_node(id, self.nodes.iter().map(|node| node.id.as_str())),
+            };
+            problem.in_pipeline(&self.pipeline.name)
         })
     }
 }

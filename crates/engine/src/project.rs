@@ -21,6 +21,12 @@ pub trait Variables {
     fn environment(&self, name: &str) -> Option<String>;
     /// The value of a secret.
     fn secret(&self, name: &str) -> Option<String>;
+    /// The value of a secret for one connection. Where secrets belong to connections, another one
+    /// gets nothing by its name.
+    fn secret_of(&self, connection: &Name, name: &str) -> Option<String> {
+        let _ = connection;
+        self.secret(name)
+    }
 }
 
 /// A project folder with its documents read.
@@ -120,7 +126,7 @@ impl ProjectFolder {
             let read = read_document(&self.dir, &path).and_then(|document| {
                 let mut connection: Connection = document.read("")?;
                 let settings = Value::Object(std::mem::take(&mut connection.settings));
-                let filled = fill(&settings, variables, true)
+                let filled = fill(&settings, variables, &connection.name)
                     .map_err(|(pointer, problem)| document.locate(problem, &pointer))?;
                 connection.settings = filled.as_object().cloned().unwrap_or_default();
                 Ok(connection)
@@ -258,25 +264,25 @@ fn model_document(path: &Path, text: &str) -> Result<Value> {
     }))
 }
 
-/// Replaces `${env:…}` and `${secret:…}` in texts; `secrets` says whether the latter may be there.
+/// Replaces `${env:…}` and `${secret:…}` in the texts of a connection.
 fn fill(
     value: &Value,
     variables: &dyn Variables,
-    secrets: bool,
+    connection: &Name,
 ) -> Result<Value, (String, Problem)> {
     match value {
-        Value::String(text) => {
-            fill_text(text, variables, secrets).map(Value::String).map_err(|p| (String::new(), p))
-        }
+        Value::String(text) => fill_text(text, variables, connection)
+            .map(Value::String)
+            .map_err(|p| (String::new(), p)),
         Value::Array(items) => {
             let filled = items.iter().enumerate().map(|(at, item)| {
-                fill(item, variables, secrets).map_err(|(path, p)| (format!("/{at}{path}"), p))
+                fill(item, variables, connection).map_err(|(path, p)| (format!("/{at}{path}"), p))
             });
             Ok(Value::Array(filled.collect::<Result<_, _>>()?))
         }
         Value::Object(map) => {
             let filled = map.iter().map(|(key, item)| {
-                let item = fill(item, variables, secrets)
+                let item = fill(item, variables, connection)
                     .map_err(|(path, problem)| (format!("/{key}{path}"), problem))?;
                 Ok((key.clone(), item))
             });
@@ -286,7 +292,7 @@ fn fill(
     }
 }
 
-fn fill_text(text: &str, variables: &dyn Variables, secrets: bool) -> Result<String> {
+fn fill_text(text: &str, variables: &dyn Variables, connection: &Name) -> Result<String> {
     let mut filled = String::new();
     let mut rest = text;
     while let Some(start) = rest.find("${") {
@@ -294,14 +300,14 @@ fn fill_text(text: &str, variables: &dyn Variables, secrets: bool) -> Result<Str
         let reference = &rest[start + 2..start + length];
         let value = match reference.split_once(':') {
             Some(("env", name)) => variables.environment(name),
-            Some(("secret", name)) if secrets => variables.secret(name),
+            Some(("secret", name)) => variables.secret_of(connection, name),
             _ => None,
         };
         let Some(value) = value else {
             let fact = format!("`${{{reference}}}` has no value");
             let hint = match reference.split_once(':') {
                 Some(("env", name)) => format!("set the environment variable `{name}`"),
-                Some(("secret", name)) if secrets => format!(
+                Some(("secret", name)) => format!(
                     "write it into the file `.affluent/secrets/{name}`, or set the environment \
                      variable `AFFLUENT_SECRET_{}`",
                     name.to_uppercase()

@@ -60,7 +60,8 @@ codes! {
     PERMISSION_DENIED = "permission_denied", External, false, "The operating system or a server denies access.";
     RUN_LOCKED = "run_locked", User, true, "Another run of this pipeline is going on.";
     RUN_NOT_FOUND = "run_not_found", User, false, "No run has this id.";
-    RUN_REFUSED = "run_refused", User, false, "The run would repeat rows that are already there.";
+    RUN_REFUSED = "run_refused", User, false, "A run cannot do what is asked of it, as it would repeat rows or is not where it should be.";
+    RUN_TIMED_OUT = "run_timed_out", User, true, "A run took longer than its pipeline allows.";
     RUN_CANCELLED = "run_cancelled", User, true, "The run was stopped by a person.";
     RUNNER_LOST = "runner_lost", External, true, "The process that did a run died or was killed.";
     JOURNAL_CORRUPT = "journal_corrupt", External, false, "A file of the run journal is damaged.";

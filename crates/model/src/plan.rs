@@ -1,4 +1,4 @@
-//! What a run of a pipeline consists of, as it is stored with the run: tasks, and who waits for whom.
+//! What a run of a pipeline consists of, as it is stored: tasks, and who waits for whom.
 //!
 //! A task is what is scheduled, leased and retried: an action, or all data nodes of a pipeline
 //! together. The plan of a run never changes, whatever becomes of the pipeline meanwhile.

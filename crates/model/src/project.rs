@@ -36,13 +36,10 @@ pub struct Project {
     /// Folders outside the project that sources may read; paths relative to this file.
     #[serde(default)]
     pub allowed_paths: Vec<String>,
-    /// Whether the action `shell` may run programs, with all that the server itself may do.
+    /// Whether the action `shell` may run programs. On a server `AFFLUENT_ALLOW_SHELL=1` has to be
+    /// set as well: a program does what the user that the server runs as may do.
     #[serde(default)]
     pub allow_shell: bool,
-    /// Hosts that actions may call though their address is of this machine or of a private
-    /// network: names or addresses, as `erp.internal` or `10.0.0.7:8080`; `*` means any.
-    #[serde(default)]
-    pub private_hosts: Vec<String>,
     /// Settings per environment, chosen with `--env NAME`.
     #[serde(default)]
     pub environments: BTreeMap<Name, Environment>,

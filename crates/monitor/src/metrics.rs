@@ -12,15 +12,15 @@ mod tests;
 
 pub use list::{ALL, Kind, Metric, Unit};
 
+use ::metrics::{
+    Label, SharedString, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+    histogram,
+};
 use list::{
     ALERTS_SENT, ALERTS_WAITING, BUILD_INFO, HTTP_REQUEST_SECONDS, HTTP_REQUESTS, IS_LEADER,
     LAKE_COMMITS, LEASES, LEASES_LOST, LOG_LINES_DROPPED, QUEUE_OLDEST_SECONDS, QUEUE_TASKS,
     ROWS_REJECTED, ROWS_WRITTEN, RUN_SECONDS, RUNS, SCHEDULER_TURN_SECONDS, STORE_COMMITS,
     TASK_START_DELAY_SECONDS,
-};
-use ::metrics::{
-    Label, SharedString, counter, describe_counter, describe_gauge, describe_histogram, gauge,
-    histogram,
 };
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::sync::OnceLock;

@@ -16,7 +16,7 @@ use monitor::metrics::AlertOutcome;
 use std::time::Duration;
 use stdx::hash::Random;
 use stdx::retry::Backoff;
-use store::{Delivery, NewNotification, NotificationKind, Sent, WorkspaceId};
+use store::{Delivery, NewNotification, NotificationKind, Sent};
 use tokio::sync::{Notify, watch};
 
 /// Without news it is looked so often whether there are any.
@@ -58,13 +58,6 @@ impl Alerts {
     pub(crate) fn wake(&self) {
         self.wake.notify_one();
     }
-}
-
-/// Takes news on, durably; they are told soon after.
-pub(crate) async fn announce(app: &App, workspace: &WorkspaceId, notice: Notice) -> Result<()> {
-    app.store.workspace(workspace).alerts().announce(notice, app.now_us()).await?;
-    app.alerts.wake();
-    Ok(())
 }
 
 /// Works until `stop` says so; messages on their way are then sent once more by the next server.

@@ -11,6 +11,7 @@ use crate::identity::throttle::Throttle;
 use crate::identity::token::AccessTokens;
 use crate::mirror::{Mirror, Place};
 use crate::orchestrator::{LETTERS_MAX, Letter};
+use crate::publishing::Unpublished;
 use crate::queries::Queries;
 use crate::runs::{Live, Runner};
 use crate::uploads::UploadFolder;
@@ -69,6 +70,7 @@ pub struct App {
     pub(crate) desk: Arc<dyn Desk>,
     pub(crate) queries: Arc<Queries>,
     pub(crate) folder: Arc<Mirror>,
+    pub(crate) unpublished: Arc<Unpublished>,
     pub(crate) connector: Arc<dyn Connector>,
     pub(crate) uploads: Arc<UploadFolder>,
     pub(crate) alerts: Arc<Alerts>,
@@ -90,6 +92,7 @@ impl App {
         monitor::metrics::install();
         let key = settings.master_key.derive("access tokens");
         let (letters, inbox) = mpsc::channel(LETTERS_MAX);
+        let live = Live::new(u64::try_from(clock.now_us()).unwrap_or(0));
         Ok(Self {
             store,
             clock,
@@ -105,13 +108,14 @@ impl App {
             desk: settings.desk,
             queries: Arc::new(Queries::open(settings.results)?),
             folder: Arc::new(Mirror::new(settings.place)),
+            unpublished: Arc::default(),
             connector: settings.connector,
             uploads: Arc::new(UploadFolder::new(&settings.project)),
             alerts: Arc::new(Alerts::new(settings.alerts)),
             metrics_token: settings.metrics_token,
             runner: settings.runner,
             runs_at_once: settings.runs_at_once.max(1),
-            live: Arc::default(),
+            live: Arc::new(live),
             letters,
             inbox: Arc::new(Mutex::new(inbox)),
             leads: watch::Sender::new(false),

@@ -17,8 +17,8 @@ use store::{AuditCheckpoint, AuditEntry, NewAuditEntry, Signer, Store, User, Use
 
 mod verify;
 
-pub(crate) use verify::verify;
-pub use verify::{AuditState, verify_audit};
+pub use verify::{AuditState, check_head, verify_audit};
+pub(crate) use verify::{sign_again, verify};
 
 /// A segment has so many entries, unless it is closed sooner because they are old.
 const SEGMENT_ENTRIES: i64 = 256;

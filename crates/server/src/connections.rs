@@ -5,7 +5,9 @@
 //! a connection that leads elsewhere gets nothing.
 
 use crate::app::App;
-use crate::identity::seal::{Row, Sealed};
+use crate::auditing::note;
+use crate::identity::master_key::MasterKey;
+use crate::identity::seal::{Row, Sealed, Seals};
 use api::connections::{Browsed, ConnectionType};
 use async_trait::async_trait;
 use model::connection::Connection;
@@ -14,11 +16,13 @@ use model::{Name, Problem, Result, Secret, codes};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-use store::{DefinitionKey, DefinitionKind, InWorkspace, SealedSecret};
+use store::{DefinitionKey, DefinitionKind, InWorkspace, NewSecret, SealedSecret, Store};
 
 /// The kind of row that these secrets are sealed for.
 const ROW: &str = "connection";
 const PAGE: u64 = 500;
+/// A secret is no longer than this.
+const SECRET_BYTES_MAX: usize = 64 << 10;
 /// Settings that do not say where a connection leads.
 const ELSEWHERE: &[&str] = &["bucket", "database", "headers", "user"];
 /// Words in the names of settings that hold secrets.
@@ -267,7 +271,7 @@ pub(crate) async fn one(workspace: &InWorkspace, name: &Name) -> Result<Connecti
 }
 
 /// The row that a secret of a connection is sealed for. Where it may go is part of it.
-pub(crate) fn row_name(connection: &str, name: &str, bound_to: &str) -> String {
+fn row_name(connection: &str, name: &str, bound_to: &str) -> String {
     format!("{connection}/{name}/{bound_to}")
 }
 
@@ -289,7 +293,7 @@ fn open(app: &App, stored: &SealedSecret, connection: &Connection) -> Result<Sec
     app.seals.open(&row, &sealed(stored))
 }
 
-pub(crate) fn sealed(stored: &SealedSecret) -> Sealed {
+fn sealed(stored: &SealedSecret) -> Sealed {
     Sealed {
         key_id: stored.key_id.clone(),
         nonce: stored.nonce.clone(),
@@ -297,25 +301,74 @@ pub(crate) fn sealed(stored: &SealedSecret) -> Sealed {
     }
 }
 
-/// Seals a value for a secret of a connection.
-pub(crate) fn seal(
-    app: &App,
+/// Sets a secret of a connection, for where the connection leads now, and says where that is.
+pub(crate) async fn set(
+    seals: &Seals,
     workspace: &InWorkspace,
-    connection: &Connection,
-    name: &str,
+    (connection, name): (&Name, &Name),
     value: &Secret,
-) -> Result<(Sealed, String)> {
-    let bound_to = leads_to(connection);
-    let row_name = row_name(connection.name.as_str(), name, &bound_to);
+    now_us: i64,
+) -> Result<String> {
+    let length = value.reveal().len();
+    if !(1..=SECRET_BYTES_MAX).contains(&length) {
+        return Err(Problem::new(
+            &codes::REQUEST_INVALID,
+            format!("the secret has {length} bytes"),
+        )
+        .in_setting("/value")
+        .hint("a secret has 1 to 65,536 bytes"));
+    }
+    let connection = one(workspace, connection).await?;
+    let bound_to = leads_to(&connection);
+    let row_name = row_name(connection.name.as_str(), name.as_str(), &bound_to);
     let row = Row { workspace: workspace.id().as_str(), kind: ROW, name: &row_name };
-    Ok((app.seals.seal(&row, value)?, bound_to))
+    let sealed = seals.seal(&row, value)?;
+    let new = NewSecret {
+        connection: connection.name,
+        name: name.to_string(),
+        ciphertext: sealed.ciphertext,
+        nonce: sealed.nonce,
+        key_id: sealed.key_id,
+        bound_host: Some(bound_to.clone()),
+    };
+    workspace.secrets().put(new, now_us).await?;
+    Ok(bound_to)
+}
+
+/// A secret that whoever runs the server sets on the command line.
+#[derive(Debug, Clone)]
+pub struct SetSecret {
+    /// The workspace.
+    pub workspace: Name,
+    /// The connection.
+    pub connection: Name,
+    /// Its name there.
+    pub name: Name,
+}
+
+impl SetSecret {
+    /// Sets it, and says where it may be sent.
+    pub async fn set(
+        &self,
+        store: &Store,
+        master_key: &MasterKey,
+        value: &Secret,
+        now_us: i64,
+    ) -> Result<String> {
+        let found = store.workspaces().by_slug(&self.workspace).await?;
+        let workspace = store.workspace(&found.id);
+        let seals = Seals::new(master_key);
+        let which = (&self.connection, &self.name);
+        let bound_to = set(&seals, &workspace, which, value, now_us).await?;
+        let subject = format!("{}/{}/{}", self.workspace, self.connection, self.name);
+        let after = serde_json::json!({"bound_to": bound_to});
+        note(store, master_key, "secret.set", Some(subject), after, now_us).await?;
+        Ok(bound_to)
+    }
 }
 
 /// A stored secret whose data key is wrapped by the newest key; none when it is already.
-pub(crate) fn rewrap(
-    seals: &crate::identity::seal::Seals,
-    stored: &SealedSecret,
-) -> Result<Option<Sealed>> {
+pub(crate) fn rewrap(seals: &Seals, stored: &SealedSecret) -> Result<Option<Sealed>> {
     let bound_to = stored.bound_host.as_deref().unwrap_or_default();
     let name = row_name(&stored.connection, &stored.name, bound_to);
     let row = Row { workspace: stored.workspace_id.as_str(), kind: ROW, name: &name };

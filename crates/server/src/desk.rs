@@ -7,8 +7,8 @@ mod question;
 
 pub use question::{
     Answered, CheckQuestion, DifferenceQuestion, Documents, ExplainQuestion, LineageQuestion,
-    PageQuestion, PreviewQuestion, ProfileQuestion, QueryQuestion, Question, SampleQuestion,
-    TableQuestion,
+    PageQuestion, PipelinePlan, PlansQuestion, PreviewQuestion, ProfileQuestion, QueryQuestion,
+    Question, SampleQuestion, TableQuestion,
 };
 
 use async_trait::async_trait;

@@ -2,6 +2,7 @@
 
 use crate::route::{Description, Input};
 use axum::body::{Body as RawBody, to_bytes};
+use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRequestParts, Path, Query, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
@@ -9,7 +10,7 @@ use model::{Problem, Result, codes};
 use serde::de::DeserializeOwned;
 use utoipa::openapi::path::{ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
-use utoipa::openapi::{ContentBuilder, Ref, Required};
+use utoipa::openapi::{ContentBuilder, Ref, Required, ResponseBuilder};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 /// JSON bodies are no longer than this.
@@ -225,5 +226,29 @@ pub(crate) async fn in_path<T: DeserializeOwned + Send>(parts: &mut Parts) -> Re
 fn describe_parameters<T: IntoParams>(description: &mut Description) {
     for parameter in T::into_params(|| None) {
         description.change(|operation| operation.parameter(parameter));
+    }
+}
+
+/// That the client wants to go on with a WebSocket.
+pub(crate) struct Socket {
+    pub(crate) upgrade: WebSocketUpgrade,
+    /// The page that asks, in a browser.
+    pub(crate) origin: Option<String>,
+}
+
+impl Input for Socket {
+    fn describe(description: &mut Description) {
+        let response = ResponseBuilder::new().description("The WebSocket begins.").build();
+        description.change(|operation| operation.response("101", response));
+    }
+
+    async fn read(request: Request) -> Result<Self> {
+        let origin = header(&request, "origin").map(str::to_owned);
+        let (mut parts, _) = request.into_parts();
+        let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await;
+        let upgrade = upgrade.map_err(|error| {
+            Problem::new(&codes::REQUEST_INVALID, "this path takes WebSockets alone").detail(error)
+        })?;
+        Ok(Self { upgrade, origin })
     }
 }

@@ -21,8 +21,10 @@ mod mirror;
 mod orchestrator;
 mod output;
 mod protect;
+mod publishing;
 mod queries;
 mod refusal;
+mod rotation;
 mod route;
 mod runs;
 mod tls;
@@ -33,12 +35,14 @@ mod tests;
 
 pub use alerts::{AlertSettings, deliver_alerts};
 pub use app::{App, Settings};
-pub use auditing::{Audit, AuditState, note, verify_audit};
-pub use connections::{ConnectionSecret, Connector, Look, LookOrder, Looked, secrets_of};
+pub use auditing::{Audit, AuditState, check_head, note, verify_audit};
+pub use connections::{
+    ConnectionSecret, Connector, Look, LookOrder, Looked, SetSecret, secrets_of,
+};
 pub use desk::{
     Answer, Answered, CheckQuestion, Desk, DifferenceQuestion, Documents, ExplainQuestion,
-    LineageQuestion, PageQuestion, PreviewQuestion, ProfileQuestion, QueryQuestion, Question,
-    SampleQuestion, TableQuestion, problem_of,
+    LineageQuestion, PageQuestion, PipelinePlan, PlansQuestion, PreviewQuestion, ProfileQuestion,
+    QueryQuestion, Question, SampleQuestion, TableQuestion, problem_of,
 };
 pub use housekeeping::keep_house;
 pub use identity::master_key::MasterKey;
@@ -47,6 +51,8 @@ pub use listen::{Port, serve};
 pub use mirror::{Place, mirror};
 pub use monitor::channels::PrivateTargets;
 pub use orchestrator::orchestrate;
+pub use publishing::publish_documents;
+pub use rotation::{Rotated, rotate};
 pub use route::{Route, Rule};
 pub use runs::{Job, Line, LogLevel, Report, RunOrder, Runner, RunnerEnd, RunnerNews};
 pub use tls::read as read_tls;

@@ -77,6 +77,11 @@ impl Mirror {
         }
     }
 
+    /// The folder of a workspace, if it has one here.
+    pub(crate) fn folder(&self, workspace: &Name) -> Option<PathBuf> {
+        self.place.as_ref().filter(|_| self.is_of(workspace)).map(|place| place.folder.clone())
+    }
+
     fn is_of(&self, workspace: &Name) -> bool {
         self.place.as_ref().is_some_and(|place| place.workspace == *workspace)
     }
@@ -208,6 +213,7 @@ async fn look(app: &App, place: &Place) -> Result<FolderState> {
             return Ok(state);
         }
         take(&definitions, &sides, &from_folder, app.now_us()).await?;
+        app.documents_changed(&workspace.id);
         tracing::info!(documents = from_folder.len(), "changes of the folder were taken");
     }
     for differs in &to_folder {

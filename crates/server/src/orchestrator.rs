@@ -8,6 +8,7 @@
 mod book;
 mod draft;
 mod effects;
+mod files;
 mod graph;
 mod lead;
 mod leading;
@@ -19,8 +20,9 @@ mod turn;
 mod wishes;
 mod worker;
 
+pub(crate) use files::stays_below;
 pub use lead::orchestrate;
-pub(crate) use starters::{StoredRule, Told, calendar, file_patterns, signal, span_us};
+pub(crate) use starters::{StoredRule, Told, calendar, signal, span_us};
 pub(crate) use wishes::{StartWish, Wish};
 
 use crate::app::App;

@@ -5,12 +5,13 @@
 
 mod apply;
 mod load;
+mod writes;
 
-pub use apply::{
+pub use load::Everything;
+pub use writes::{
     AttemptBegun, AttemptEnded, BackfillChange, LeaseChange, NewBackfill, RunChange, RunReport,
     SignalSeen, SignalsUsed, TaskChange, TaskResult, Writes,
 };
-pub use load::Everything;
 
 use crate::entity::{leader, run, task, wish};
 use crate::failure::Attempt;
@@ -24,7 +25,7 @@ use model::{Problem, Result, codes};
 use sea_orm::ActiveValue::Set;
 use sea_orm::prelude::*;
 use sea_orm::sea_query::Query;
-use sea_orm::{DbBackend, QueryOrder, Statement};
+use sea_orm::{DbBackend, QueryOrder, QuerySelect, Statement};
 use std::collections::HashMap;
 
 /// Who leads.
@@ -98,8 +99,8 @@ impl Orchestration {
         self.store
             .write(input, |tx, (epoch, writes, clock_us)| {
                 Box::pin(async move {
-                    let now_us = now_us(tx, *clock_us).await?;
                     demand_epoch(tx, *epoch).await?;
+                    let now_us = now_us(tx, *clock_us).await?;
                     apply::apply(tx, writes, now_us).await
                 })
             })
@@ -141,6 +142,10 @@ impl Orchestration {
     }
 }
 
+/// Whoever leads and is silent for so long amid its writes has them taken back by PostgreSQL: it
+/// holds what the next one waits for.
+const SILENCE: &str = "3s";
+
 /// The time by the clock that leases are judged by.
 async fn now_us(tx: &Tx, clock_us: i64) -> Attempt<i64> {
     if tx.get_database_backend() != DbBackend::Postgres {
@@ -181,7 +186,13 @@ async fn lead(tx: &Tx, holder: &str, claim: Claim, clock_us: i64) -> Attempt<(Le
 }
 
 async fn demand_epoch(tx: &Tx, epoch: i64) -> Attempt<()> {
-    let row = leader::Entity::find_by_id(1_i64).one(tx).await?;
+    if tx.get_database_backend() == DbBackend::Postgres {
+        let limit = format!("SET LOCAL idle_in_transaction_session_timeout = '{SILENCE}'");
+        tx.execute_unprepared(&limit).await?;
+    }
+    // Nobody takes the lead before these writes are there or given up. Without the lock they could
+    // come to light after the next leader has read everything.
+    let row = leader::Entity::find_by_id(1_i64).lock_shared().one(tx).await?;
     match row.is_some_and(|row| row.epoch == epoch) {
         true => Ok(()),
         false => Err(refused("another server leads").into()),

@@ -3,9 +3,9 @@
 use crate::entity::pool;
 use crate::failure::Attempt;
 use crate::ids::WorkspaceId;
-use crate::rows;
 use crate::store::Store;
 use crate::transactions::Tx;
+use crate::{rows, workspaces};
 use model::{Name, Result};
 use sea_orm::QueryOrder;
 use sea_orm::prelude::*;
@@ -46,6 +46,7 @@ async fn list(db: &impl ConnectionTrait, workspace: &WorkspaceId) -> Attempt<Vec
 }
 
 async fn set(tx: &Tx, workspace: &WorkspaceId, name: &str, slots: Option<i64>) -> Attempt<()> {
+    workspaces::find(tx, workspace).await?;
     pool::Entity::delete_by_id((workspace.clone(), name.to_owned())).exec(tx).await?;
     let Some(slots) = slots else { return Ok(()) };
     rows::insert(tx, pool::Model { workspace_id: workspace.clone(), name: name.to_owned(), slots })

@@ -157,20 +157,12 @@ async fn list(db: &impl ConnectionTrait, workspace: &WorkspaceId) -> Attempt<Vec
         .await?)
 }
 
-async fn sealed(
-    db: &impl ConnectionTrait,
-    workspace: &WorkspaceId,
-) -> Attempt<Vec<secret::Model>> {
+async fn sealed(db: &impl ConnectionTrait, workspace: &WorkspaceId) -> Attempt<Vec<secret::Model>> {
     let of = secret::Column::WorkspaceId.eq(workspace.clone());
     Ok(secret::Entity::find().filter(of).all(db).await?)
 }
 
-async fn reseal(
-    tx: &Tx,
-    old: &secret::Model,
-    key_id: &str,
-    ciphertext: &[u8],
-) -> Attempt<bool> {
+async fn reseal(tx: &Tx, old: &secret::Model, key_id: &str, ciphertext: &[u8]) -> Attempt<bool> {
     let change = secret::ActiveModel {
         key_id: Set(key_id.to_owned()),
         ciphertext: Set(ciphertext.to_vec()),

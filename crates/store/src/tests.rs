@@ -1,10 +1,12 @@
 //! Tests of what holds everywhere: opening, durability, races, servers that go away.
 
-mod alerts;
+// mod alerts;
 mod backup;
 mod documents;
-mod history;
+// mod history;
 mod identity;
 mod opening;
-mod races;
-mod schedules;
+mod orchestration;
+mod pipelines;
+// mod races;
+// mod schedules;

@@ -92,11 +92,7 @@ async fn add(tx: &Tx, row: &upload::Model) -> Attempt<()> {
     rows::insert(tx, row.clone()).await
 }
 
-async fn check_room(
-    db: &impl ConnectionTrait,
-    workspace: &WorkspaceId,
-    size: i64,
-) -> Attempt<()> {
+async fn check_room(db: &impl ConnectionTrait, workspace: &WorkspaceId, size: i64) -> Attempt<()> {
     let Some(maximum) = quotas::get(db, workspace, Quota::UploadBytes).await? else {
         return Ok(());
     };

@@ -1,15 +1,17 @@
-//! Private servers for tests: PostgreSQL, mail, Prometheus, a scripted HTTP server, and a proxy
-//! that cuts lines.
+//! Private servers for tests: PostgreSQL, mail, Prometheus, nginx, a scripted HTTP server, and a
+//! proxy that cuts lines.
 
 pub mod certificate;
 pub mod http;
 pub mod mail;
+pub mod nginx;
 pub mod postgres;
 pub mod prometheus;
 pub mod proxy;
 
 pub use certificate::Certificate;
 pub use mail::{MailEncryption, MailServer};
+pub use nginx::Nginx;
 pub use postgres::Postgres;
 pub use prometheus::{Prometheus, promtool};
 pub use proxy::{Fault, FaultProxy};

@@ -4,12 +4,14 @@ use crate::{Certificate, python, skip};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::Duration;
 
 const PROGRAM: &str = include_str!("mail_server.py");
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// Mails that nobody has looked at.
+const MAILS_MAX: usize = 1_000;
 
 /// How lines to the server are encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +65,7 @@ impl MailServer {
             .spawn()
             .expect("Python starts");
         let output = process.stdout.take().expect("its output is a pipe");
-        let (sender, lines) = channel();
+        let (sender, lines) = sync_channel(MAILS_MAX);
         thread::spawn(move || {
             let lines = BufReader::new(output).lines().map_while(Result::ok);
             lines.take_while(|line| sender.send(line.clone()).is_ok()).for_each(drop);

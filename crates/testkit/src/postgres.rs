@@ -28,6 +28,7 @@ pub struct Postgres {
     port: u16,
     folder: TempDir,
     binaries: PathBuf,
+    options: Options,
 }
 
 /// How to run the server.
@@ -85,7 +86,8 @@ impl Postgres {
         }
         let server = spawn_server(binaries, folder.path(), port, options)?;
         let watchdog = spawn_watchdog(server.id(), folder.path())?;
-        let mut started = Self { server, watchdog, port, folder, binaries: binaries.to_owned() };
+        let mut started =
+            Self { server, watchdog, port, folder, binaries: binaries.to_owned(), options };
         started.wait_until_ready()?;
         Ok(started)
     }
@@ -104,6 +106,35 @@ impl Postgres {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// Kills the server in the middle of its work and starts it again on the same files.
+    ///
+    /// # Panics
+    ///
+    /// When it does not come back.
+    #[allow(clippy::panic, reason = "a test helper fails by panicking")]
+    pub fn kill_and_start_again(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+        let deadline = Instant::now() + START_TIMEOUT;
+        // Processes of the old server may hold its memory for a moment.
+        while Instant::now() < deadline {
+            let (folder, options) = (self.folder.path(), self.options);
+            let started = spawn_server(&self.binaries, folder, self.port, options);
+            let Ok(server) = started else { continue };
+            let _ = self.watchdog.kill();
+            let _ = self.watchdog.wait();
+            if let Ok(watchdog) = spawn_watchdog(server.id(), folder) {
+                self.watchdog = watchdog;
+            }
+            self.server = server;
+            if self.wait_until_ready().is_ok() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        panic!("PostgreSQL does not come back");
     }
 
     /// The port on 127.0.0.1.

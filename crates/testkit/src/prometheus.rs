@@ -81,6 +81,33 @@ impl Prometheus {
         }
     }
 
+    /// The expressions of all alert rules, once each has been evaluated, and what was wrong.
+    ///
+    /// # Panics
+    ///
+    /// When they are not evaluated in time.
+    #[allow(clippy::panic, reason = "a test helper fails by panicking")]
+    pub fn rules(&self) -> Vec<(String, String)> {
+        let deadline = Instant::now() + TIMEOUT;
+        while Instant::now() < deadline {
+            let body = self.fetch("/api/v1/rules").map(|(_, body)| body).unwrap_or_default();
+            let answer: Value = serde_json::from_str(&body).unwrap_or_default();
+            let groups = answer["data"]["groups"].as_array().cloned().unwrap_or_default();
+            let rules = groups.iter().flat_map(|group| group["rules"].as_array()).flatten();
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let rules: Vec<(Value, String, String)> = rules
+                .map(|rule| {
+                    (rule["health"].clone(), text(&rule["query"]), text(&rule["lastError"]))
+                })
+                .collect();
+            if !rules.is_empty() && rules.iter().all(|(health, ..)| health != "unknown") {
+                return rules.into_iter().map(|(_, query, error)| (query, error)).collect();
+            }
+            thread::sleep(TICK);
+        }
+        panic!("the rules are not evaluated: {:?}", self.fetch("/api/v1/rules"));
+    }
+
     /// Waits until an expression has a result, and gives its first value.
     ///
     /// # Panics

@@ -3,9 +3,7 @@
 use super::{Outcome, Session};
 use crate::client::{self, Client, Server};
 use crate::output::{Colour, ExitCode, Output};
-use api::definitions::{
-    Applied, AppliedChange, AppliedDefinition, ApplyDefinitions, Fate, Kind,
-};
+use api::definitions::{Applied, AppliedChange, AppliedDefinition, ApplyDefinitions, Fate, Kind};
 use clap::Args;
 use model::{Name, Problem};
 use server::documents::{FolderDocument, read_folder};

@@ -3,6 +3,7 @@
 mod commands;
 mod documents;
 mod interface;
+mod metrics;
 mod modules;
 mod settings;
 
@@ -44,6 +45,7 @@ pub fn pages() -> BTreeMap<String, String> {
     pages.insert("documents.md".to_owned(), documents::page());
     pages.insert("commands.md".to_owned(), commands::page());
     pages.insert("interface.md".to_owned(), interface::page());
+    pages.insert("metrics.md".to_owned(), metrics::page());
     pages.insert("problems.md".to_owned(), problems());
     pages.insert("functions.md".to_owned(), functions_page());
     pages

@@ -2,9 +2,11 @@
 
 use super::{Outcome, Session};
 use crate::output::ExitCode;
+use crate::plans::plan;
 use clap::Args;
 use engine::outline;
 use model::Problem;
+use model::plan::{DATA, Plan, Task, Work};
 use serde_json::json;
 
 const EXAMPLES: &str = "\
@@ -48,11 +50,43 @@ pub(crate) async fn execute(session: &Session, arguments: Arguments) -> Outcome 
             session.output.line(format!("\n{plan}"));
         }
     }
+    let plan = plan(file, &workbench.registry)?;
+    for task in plan.tasks.iter().filter(|task| node.is_none_or(|node| task.id == node)) {
+        let Work::Action { module, .. } = &task.work else { continue };
+        shown += 1;
+        show_action(session, &plan, task, module);
+    }
     if let (0, Some(node)) = (shown, node) {
-        let known = outline.iter().map(|part| part.node.as_str());
+        let known = file.pipeline.nodes.iter().map(|node| node.id.as_str());
         let fact = format!("pipeline `{pipeline}` has no node `{node}`");
         return Err(one(Problem::new(&model::codes::NAME_UNKNOWN, fact)
             .hint(format!("its nodes are {}", stdx::text::list(known)))));
     }
     Ok(ExitCode::Done)
+}
+
+/// An action and what it waits for, in the order in which a server would come to it.
+fn show_action(session: &Session, plan: &Plan, task: &Task, module: &str) {
+    let before: Vec<String> = task
+        .parents
+        .iter()
+        .filter_map(|parent| {
+            let id = match plan.tasks.get(usize::try_from(parent.task).ok()?)?.id.as_str() {
+                DATA => "the data nodes",
+                id => id,
+            };
+            Some(match &parent.branch {
+                Some(branch) => format!("{id}.{branch}"),
+                None => id.to_owned(),
+            })
+        })
+        .collect();
+    session.output.value(&json!({
+        "action": task.id, "module": module, "after": before, "when": task.when,
+    }));
+    let after = match before.is_empty() {
+        true => String::new(),
+        false => format!("  after {}", before.join(", ")),
+    };
+    session.output.line(format!("action   {}  ({module}){after}", task.id));
 }

@@ -61,9 +61,8 @@ pub(crate) async fn execute(session: &Session, arguments: Arguments) -> Outcome 
     let gone = there.iter().filter(|document| prune && !known.contains(document.path.as_path()));
     let mut deleted = 0;
     for document in gone {
-        fs::remove_file(dir.join(&document.path)).map_err(|error| {
-            one(unwritable(&document.path).detail(error))
-        })?;
+        fs::remove_file(dir.join(&document.path))
+            .map_err(|error| one(unwritable(&document.path).detail(error)))?;
         session.output.line(format!("deleted  {}", document.path.display()));
         deleted += 1;
     }

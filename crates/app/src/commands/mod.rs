@@ -1,6 +1,8 @@
 //! One file per command.
 
 pub mod apply;
+pub mod audit;
+pub mod backup;
 pub mod check;
 pub mod completions;
 pub mod demo;
@@ -20,10 +22,12 @@ pub mod profile;
 pub mod query;
 pub mod recover;
 mod relation;
+pub mod restore;
 pub mod run;
 mod runner;
 pub mod runs;
 pub mod schema;
+pub mod secret;
 pub mod sql;
 pub mod tables;
 pub mod test;
@@ -87,6 +91,10 @@ async fn dispatch(session: &Session, command: Command) -> Outcome {
         Command::Up(arguments) => up::execute(session, arguments).await,
         Command::User(arguments) => user::execute(session, arguments).await,
         Command::Runner => runner::execute(session).await,
+        Command::Secret(arguments) => secret::execute(session, arguments).await,
+        Command::Audit(arguments) => audit::execute(session, arguments).await,
+        Command::Backup(arguments) => backup::execute(session, arguments).await,
+        Command::Restore(arguments) => restore::execute(session, arguments).await,
         Command::Look => look::execute(session).await,
         Command::Apply(arguments) => apply::execute(session, arguments).await,
         Command::Export(arguments) => export::execute(session, arguments).await,

@@ -206,6 +206,7 @@ fn options(
         replace_run: arguments.replace_run,
         without_counts: arguments.without_counts,
         run: None,
+        interval_us: None,
     })
 }
 

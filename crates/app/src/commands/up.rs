@@ -126,6 +126,7 @@ async fn serve(session: &Session, workbench: &Workbench, arguments: Arguments) -
     announce(session, workspace.as_str(), &format!("{scheme}://{shown}"), &entry);
     tokio::spawn(server::keep_house(app.clone(), stopped.clone()));
     tokio::spawn(server::mirror(app.clone(), stopped.clone()));
+    tokio::spawn(server::publish_documents(app.clone(), stopped.clone()));
     tokio::spawn(server::deliver_alerts(app.clone(), stopped.clone()));
     let orchestrating = tokio::spawn(server::orchestrate(app.clone(), stopped.clone()));
     server::serve(app, port, stopped).await;

@@ -3,20 +3,26 @@
 use super::protocol::{Job, Level, News, Order, line};
 use crate::commands::Session;
 use crate::panics::caught;
+use crate::variables::variable;
 use crate::workbench::Workbench;
 use contracts::action::{Allowed, Outside, Scope, Step};
+use contracts::journal::{JournaledRun, RunJournal};
 use engine::progress::{Event, Listener, NodeProgress};
 use engine::run::RunOptions;
-use model::problem::StoredProblem;
-use model::run::RunId;
+use model::run::{NodeReport, RunEvent, RunId};
 use model::{Name, Problem, Result, codes};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, Write};
 use std::process;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+/// With `1`, projects that want it may run programs.
+const ALLOW_SHELL: &str = "AFFLUENT_ALLOW_SHELL";
+/// Hosts that actions may call though their address is a private one, with commas between them.
+const PRIVATE_HOSTS: &str = "AFFLUENT_PRIVATE_HOSTS";
 /// Counts are told so often.
 const COUNTS_EVERY: Duration = Duration::from_millis(250);
 /// What a runner ends with when its server has gone.
@@ -100,9 +106,21 @@ async fn act(
     scope: &Scope,
 ) -> Result<Step> {
     let entry = workbench.registry.get(module)?;
-    let allowed = Allowed::default();
+    let allowed = allowed(workbench);
     let outside = Outside { context: &workbench.context, allowed: &allowed };
     actions::perform(entry, with, scope, &outside).await
+}
+
+/// The project may be written by people whom the owner of the server does not know, so the owner
+/// has the last word.
+fn allowed(workbench: &Workbench) -> Allowed {
+    let hosts = variable(PRIVATE_HOSTS).unwrap_or_default();
+    let hosts = hosts.split(',').map(str::trim).filter(|host| !host.is_empty());
+    let is_shell_allowed = variable(ALLOW_SHELL).as_deref() == Some("1");
+    Allowed {
+        shell: workbench.folder.project.allow_shell && is_shell_allowed,
+        private_hosts: hosts.map(str::to_owned).collect(),
+    }
 }
 
 async fn run(session: &Session, workbench: &Workbench, order: Order) -> News {
@@ -116,6 +134,8 @@ async fn run(session: &Session, workbench: &Workbench, order: Order) -> News {
         Ok(graph) => graph,
         Err(problems) => return failed(&problems),
     };
+    let shown = graph.nodes.iter().filter(|node| !node.is_implicit);
+    let names: Vec<Name> = shown.map(|node| node.id.clone()).collect();
     let options = RunOptions {
         params: order.params.into_iter().collect(),
         environment: session.settings.environment.clone(),
@@ -132,12 +152,55 @@ async fn run(session: &Session, workbench: &Workbench, order: Order) -> News {
         Err(problem) => return one(problem),
     };
     let problems = summaries.iter().flat_map(|summary| &summary.problems);
-    let problems: Vec<StoredProblem> = problems.map(Problem::to_stored).collect();
-    let commits = summaries.iter().flat_map(|summary| &summary.commits);
-    let tables = commits.filter_map(|(_, commit)| Some((commit.target.clone(), commit.version?)));
-    let tables = tables.collect();
-    let nodes = summaries.into_iter().flat_map(|summary| summary.nodes).collect();
-    News::Ended { nodes, tables, problems }
+    let problems = problems.map(Problem::to_stored).collect();
+    match workbench.journal.runs(&pipeline) {
+        Ok(runs) => {
+            let (nodes, tables) = done(&runs, &teller.run, names);
+            News::Ended { nodes, tables, problems }
+        }
+        Err(problem) => one(problem),
+    }
+}
+
+type Done = (Vec<(Name, NodeReport)>, Vec<(String, u64)>);
+
+/// What all attempts of a run have done together, and the tables that have new versions: an
+/// earlier one may have committed and then died before it could say so. A run that has found
+/// nothing new has done nothing, with every node.
+fn done(runs: &[JournaledRun], run: &RunId, names: Vec<Name>) -> Done {
+    let (mut nodes, mut tables) = (BTreeMap::new(), BTreeMap::new());
+    let events = runs.iter().filter(|known| known.record.run == *run).flat_map(|run| &run.events);
+    for event in events {
+        match event {
+            RunEvent::Committed { node, commit } => {
+                let report = NodeReport { rows_in: commit.rows, ..NodeReport::default() };
+                keep_larger(&mut nodes, node, report);
+                if let Some(version) = commit.version {
+                    tables.insert(commit.target.clone(), version);
+                }
+            }
+            RunEvent::Finished { nodes: reported, .. } => {
+                for (node, report) in reported {
+                    keep_larger(&mut nodes, node, report.clone());
+                }
+            }
+            RunEvent::Started { .. } | RunEvent::Fact { .. } | RunEvent::Pinned { .. } => {}
+        }
+    }
+    let report = |name: Name| {
+        let report = nodes.remove(&name).unwrap_or_default();
+        (name, report)
+    };
+    (names.into_iter().map(report).collect(), tables.into_iter().collect())
+}
+
+/// A later attempt finds a sink committed and reads nothing for it.
+fn keep_larger(nodes: &mut BTreeMap<Name, NodeReport>, node: &Name, report: NodeReport) {
+    let rows = |report: &NodeReport| report.rows_in + report.rows_out + report.rejects;
+    let known = nodes.entry(node.clone()).or_default();
+    if rows(&report) >= rows(known) {
+        *known = report;
+    }
 }
 
 fn confine(memory_bytes: usize) -> Result<()> {

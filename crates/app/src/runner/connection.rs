@@ -64,7 +64,9 @@ impl Looker {
         if let Some(environment) = &self.settings.environment {
             command.args(["--env", environment.as_str()]);
         }
-        command.env_remove(metadata::DATABASE).env_remove(metadata::MASTER_KEY);
+        for name in metadata::WITHHELD {
+            command.env_remove(name);
+        }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut process = command.kill_on_drop(true).spawn().map_err(lost)?;
         if let Some(mut input) = process.stdin.take() {
@@ -126,9 +128,8 @@ pub(crate) async fn serve(session: &Session) -> Result<()> {
     input.map_err(|error| unreadable(&error))?;
     // What the order says is not repeated: it holds secrets.
     let order: Order = serde_json::from_slice(&text).map_err(|_| unreadable(&"no order"))?;
-    let answer: Answer = caught(async { behind(session, order).await })
-        .await
-        .map_err(|problem| problem.to_stored());
+    let answer: Answer =
+        caught(async { behind(session, order).await }).await.map_err(|problem| problem.to_stored());
     let text = serde_json::to_vec(&answer).map_err(lost)?;
     let mut out = io::stdout().lock();
     out.write_all(&text).and_then(|()| out.flush()).map_err(lost)

@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, watch};
 /// This very program, also when its file has been replaced since.
 const THIS_PROGRAM: &str = "/proc/self/exe";
 /// What only the server itself may know.
-const WITHHELD: &[&str] = &[crate::metadata::DATABASE, crate::metadata::MASTER_KEY];
+const WITHHELD: &[&str] = crate::metadata::WITHHELD;
 /// So much of what a runner says before it dies is kept.
 const LAST_WORDS_BYTES_MAX: u64 = 4096;
 
@@ -172,19 +172,13 @@ fn job(order: &RunOrder) -> Job {
 /// The plans of a project's pipelines; all problems when one cannot be planned.
 fn plans(project: &Path, environment: Option<&Name>) -> Result<Vec<NewPipeline>, Vec<Problem>> {
     let folder = ProjectFolder::load(project, environment, &NoSecrets)?;
-    let registry = registry();
-    let (mut pipelines, mut problems) = (Vec::new(), Vec::new());
-    for file in folder.pipelines.values() {
-        match engine::plan::plan(file, &registry) {
-            Ok(plan) => pipelines.push(NewPipeline {
-                plan,
-                description: file.pipeline.description.clone(),
-                tags: file.pipeline.tags.clone(),
-            }),
-            Err(found) => problems.extend(found),
-        }
-    }
-    if problems.is_empty() { Ok(pipelines) } else { Err(problems) }
+    let plans = crate::plans::plans(&folder.pipelines, &registry())?;
+    let described = |(name, plan)| {
+        let pipeline = &folder.pipelines[&name].pipeline;
+        let (description, tags) = (pipeline.description.clone(), pipeline.tags.clone());
+        NewPipeline { plan, description, tags }
+    };
+    Ok(plans.into_iter().map(described).collect())
 }
 
 /// Passes news on until the last.

@@ -23,7 +23,7 @@ pub(super) async fn client(url: &Url, allowed: &Allowed, timeout: Duration) -> R
     if let Some(private) = private.filter(|_| !allowed.is_host(&host, port)) {
         let fact = format!("`{}` leads to a private address, {}", shown(url), private.ip());
         return Err(Problem::new(&codes::ACTION_REFUSED, fact).arg("host", &host).hint(format!(
-            "whoever runs the server allows it with `private_hosts: [{host}]` in the project"
+            "whoever runs the server allows it with `AFFLUENT_PRIVATE_HOSTS={host}`"
         )));
     }
     let mut builder = Client::builder()

@@ -153,9 +153,16 @@ nodes:
     assert_eq!(again.hash, "h");
 }
 
+#[track_caller]
+fn check_refused(cases: &[(&str, &[&str])]) {
+    for (text, expected) in cases {
+        assert_eq!(refused(text), *expected, "{text}");
+    }
+}
+
 #[test]
-fn what_cannot_be_planned_is_pointed_at() {
-    let cases = [
+fn connections_that_are_not_possible_are_pointed_at() {
+    check_refused(&[
         (
             "
 nodes:
@@ -167,7 +174,7 @@ nodes:
   - {id: f, use: call, after: [d.then, d.else]}
   - {id: g, use: call, when: failed}
 ",
-            vec![
+            &[
                 "5: `c` is an action and takes no rows",
                 "9: `g` has `when`, but waits for nothing",
                 "4: there is no node `nobody`",
@@ -179,6 +186,30 @@ nodes:
         ),
         (
             "
+nodes:
+  - {id: a, use: rows}
+  - {id: b, use: call, after: [a]}
+  - {id: c, use: rows, after: [b]}
+",
+            &["4: the data nodes, `b` wait for one another"],
+        ),
+        (
+            "
+nodes:
+  - {id: z, use: call, after: [a]}
+  - {id: a, use: call, after: [b]}
+  - {id: b, use: call, after: [a]}
+",
+            &["4: `a`, `b` wait for one another"],
+        ),
+    ]);
+}
+
+#[test]
+fn settings_that_are_not_possible_are_pointed_at() {
+    check_refused(&[
+        (
+            "
 runs: {at_once: 2, priority: 101, retry: {attempts: 0}}
 nodes:
   - {id: a, use: rows, retry: {attempts: 2}, timeout: 1s}
@@ -187,7 +218,7 @@ nodes:
   - {id: d, use: rows, after: [x.else], when: always}
   - {id: x, use: choose, timeout: 0s, retry: {wait: 1h, longest: 1m}}
 ",
-            vec![
+            &[
                 "4: a data node has no `retry` of its own",
                 "4: a data node has no `timeout` of its own",
                 "8: the longest wait is shorter than the first",
@@ -206,10 +237,7 @@ runs: {at_once: 0, pool: erp}
 nodes:
   - {id: a, use: call}
 ",
-            vec![
-                "2: no run could ever begin",
-                "2: `runs.pool` is for data nodes, and there are none",
-            ],
+            &["2: no run could ever begin", "2: `runs.pool` is for data nodes, and there are none"],
         ),
         (
             "
@@ -218,30 +246,9 @@ nodes:
   - {id: a, use: cal}
   - {id: b, use: call, with: {wrong: 1}}
 ",
-            vec!["4: two nodes are called `a`", "4: there is no module `cal`", "5: wrong"],
+            &["4: two nodes are called `a`", "4: there is no module `cal`", "5: wrong"],
         ),
-        (
-            "
-nodes:
-  - {id: a, use: rows}
-  - {id: b, use: call, after: [a]}
-  - {id: c, use: rows, after: [b]}
-",
-            vec!["4: the data nodes, `b` wait for one another"],
-        ),
-        (
-            "
-nodes:
-  - {id: z, use: call, after: [a]}
-  - {id: a, use: call, after: [b]}
-  - {id: b, use: call, after: [a]}
-",
-            vec!["4: `a`, `b` wait for one another"],
-        ),
-    ];
-    for (text, expected) in cases {
-        assert_eq!(refused(text), expected, "{text}");
-    }
+    ]);
 }
 
 #[test]

@@ -36,7 +36,8 @@ pub(super) fn teams(message: &Message) -> Value {
         body.push(json!({"type": "TextBlock", "wrap": true, "text": more}));
     }
     let open = |(words, url): &(&str, String)| {
-        json!({"type": "Action.OpenUrl", "title": words, "url": url})
+        let kind = "Action.OpenUrl";
+        json!({"type": kind, "title": words, "url": url})
     };
     let card = json!({
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",

@@ -67,13 +67,12 @@ impl Email {
         let mut last = None;
         for address in addresses {
             // Connected by address, so that nobody can point the name elsewhere after the check.
-            let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(
-                address.ip().to_string(),
-            )
-            .port(self.port)
-            .hello_name(ClientId::default())
-            .timeout(Some(SEND_TIMEOUT))
-            .tls(self.tls()?);
+            let mut builder =
+                AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(address.ip().to_string())
+                    .port(self.port)
+                    .hello_name(ClientId::default())
+                    .timeout(Some(SEND_TIMEOUT))
+                    .tls(self.tls()?);
             if let Some((user, password)) = &self.sign_in {
                 let password = password.reveal().to_owned();
                 builder = builder.credentials(Credentials::new(user.clone(), password));

@@ -142,8 +142,11 @@ async fn refused(host: &str, status: StatusCode, mut response: Response) -> Prob
         }
     }
     let answer = String::from_utf8_lossy(&answer);
-    let shown: String =
-        answer.chars().filter(|letter| !letter.is_control()).take(ANSWER_CHARACTERS_SHOWN).collect();
+    let shown: String = answer
+        .chars()
+        .filter(|letter| !letter.is_control())
+        .take(ANSWER_CHARACTERS_SHOWN)
+        .collect();
     let code = match status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
         true => &codes::CONNECTION_FAILED,
         false => &codes::CONNECTION_REFUSED,

@@ -186,7 +186,8 @@ fn signatures_are_those_that_others_compute() {
 
 #[tokio::test]
 async fn what_the_other_side_says_becomes_the_right_problem() {
-    let cases = [(404, "connection_refused"), (429, "connection_failed"), (503, "connection_failed")];
+    let cases =
+        [(404, "connection_refused"), (429, "connection_failed"), (503, "connection_failed")];
     for (status, code) in cases {
         let server = Server::start(move |_| Reply::new(status, "no_such_hook\u{7}"));
         let url = Secret::new(format!("{}/hooks/secret-part", server.url()));
@@ -195,13 +196,13 @@ async fn what_the_other_side_says_becomes_the_right_problem() {
         assert_eq!(problem.detail_text(), Some("no_such_hook"));
         assert!(!format!("{problem:?}").contains("secret-part"), "{problem:?}");
     }
-    let server = Server::start(|_| {
-        Reply::new(302, "").header("location", "http://127.0.0.1:9/elsewhere")
-    });
+    let server =
+        Server::start(|_| Reply::new(302, "").header("location", "http://127.0.0.1:9/elsewhere"));
     let url = Secret::new(server.url());
     let problem = send(&Channel::Slack { url }, &failed("x")).await.unwrap_err();
     assert!(problem.is(&codes::CONNECTION_REFUSED), "a redirect is not followed: {problem:?}");
-    let closed = Secret::new(format!("http://127.0.0.1:{}/hooks/secret-part", testkit::free_port()));
+    let closed =
+        Secret::new(format!("http://127.0.0.1:{}/hooks/secret-part", testkit::free_port()));
     let problem = send(&Channel::Slack { url: closed }, &failed("x")).await.unwrap_err();
     assert!(problem.is(&codes::CONNECTION_FAILED));
     assert!(!format!("{problem:?}").contains("secret-part"), "{problem:?}");
@@ -267,7 +268,10 @@ async fn mail_reaches_a_server_over_each_kind_of_line() {
         let mail = server.next();
         assert_eq!(mail["to"], serde_json::json!(["ana@example.org", "bo@example.org"]));
         let encrypted = ours != Encryption::None;
-        assert_eq!((&mail["encrypted"], &mail["signed_in"]), (&encrypted.into(), &encrypted.into()));
+        assert_eq!(
+            (&mail["encrypted"], &mail["signed_in"]),
+            (&encrypted.into(), &encrypted.into())
+        );
         let headers: Vec<(String, String)> =
             serde_json::from_value(mail["headers"].clone()).unwrap();
         let header = |name: &str| {

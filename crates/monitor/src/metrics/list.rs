@@ -18,8 +18,6 @@ pub enum Unit {
     Count,
     /// Seconds.
     Seconds,
-    /// Bytes.
-    Bytes,
     /// Yes is 1, no is 0.
     YesOrNo,
 }
@@ -96,7 +94,8 @@ metrics! {
         "Leases that were not renewed in time: workers that died or froze.";
     STORE_COMMITS = "affluent_store_commits_total", Counter, Count, [], [],
         "Transactions of the metadata database.";
-    HTTP_REQUESTS = "affluent_http_requests_total", Counter, Count, ["method", "route", "status"], [],
+    HTTP_REQUESTS = "affluent_http_requests_total", Counter, Count,
+        ["method", "route", "status"], [],
         "Requests that were answered.";
     HTTP_REQUEST_SECONDS = "affluent_http_request_duration_seconds", Histogram, Seconds,
         ["method", "route"], *SHORT,

@@ -65,7 +65,10 @@ mod tests {
     #[test]
     fn fields_are_counted_behind_a_name_with_blanks_and_parentheses() {
         let stat = "7 (a ) b) S 1 7 7 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 1 0 999";
-        assert_eq!((field(stat, 13), field(stat, 14), field(stat, 21)), (Some(250.0), Some(50.0), Some(999.0)));
+        assert_eq!(
+            (field(stat, 13), field(stat, 14), field(stat, 21)),
+            (Some(250.0), Some(50.0), Some(999.0))
+        );
         assert_eq!(field("7 (a) S", 21), None);
     }
 

@@ -57,7 +57,8 @@ fn the_list_and_the_text_name_the_same_metrics_and_labels() {
     for metric in ALL {
         assert!(metric.help.ends_with('.'), "{}", metric.help);
         assert_eq!(metric.kind == Kind::Histogram, !metric.buckets.is_empty(), "{}", metric.name);
-        let kind = format!("# TYPE {} {}", metric.name, format!("{:?}", metric.kind).to_lowercase());
+        let kind =
+            format!("# TYPE {} {}", metric.name, format!("{:?}", metric.kind).to_lowercase());
         assert!(text.contains(&kind), "{kind} is missing in\n{text}");
         assert!(text.contains(&format!("# HELP {} {}\n", metric.name, metric.help)));
     }

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::{AlertChannel, AlertChannelId, NewAlertChannel, WorkspaceId};
 
-const KIND: &str = "alert_channel";
+/// The kind of row that secrets of channels are sealed for.
+pub(crate) const KIND: &str = "alert_channel";
 /// A shorter one can be guessed.
 const SECRET_CHARACTERS_MIN: usize = 16;
 const RECIPIENTS_MAX: usize = 50;
@@ -220,7 +221,9 @@ fn channel(settings: &ChannelSettings, secrets: Secrets) -> Result<Channel> {
 fn check_email(email: &Email) -> Result<()> {
     if !(1..=RECIPIENTS_MAX).contains(&email.to.len()) {
         let message = format!("a channel writes to 1 to {RECIPIENTS_MAX} addresses");
-        return Err(Problem::new(&codes::SETTING_INVALID, message).in_setting("/settings/to"));
+        return Err(Problem::new(&codes::SETTING_INVALID, message)
+            .in_setting("/settings/to")
+            .hint("give the addresses in `to`, or make a second channel"));
     }
     email.check()
 }

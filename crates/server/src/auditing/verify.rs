@@ -2,7 +2,7 @@
 
 use super::{PURPOSE, hash_entry, key_id, signature, signer};
 use crate::identity::master_key::MasterKey;
-use model::{Problem, Result, codes};
+use model::{Name, Problem, Result, codes};
 use serde::Serialize;
 use store::{Audit, AuditCheckpoint, AuditEntry, Store};
 
@@ -37,6 +37,56 @@ pub async fn verify_audit(
         states.push(verify(&audit, Some(workspace.slug), master_key, now_us).await?);
     }
     Ok(states)
+}
+
+/// Looks whether the entry that was the last one of a chain is still there: `WORKSPACE=NUMBER:HASH`
+/// as a state has shown it, `=NUMBER:HASH` for what concerns no workspace. What is wrong is noted
+/// in the state of the chain.
+///
+/// # Errors
+///
+/// A text that is no head, or the name of no workspace.
+pub async fn check_head(store: &Store, states: &mut [AuditState], head: &str) -> Result<()> {
+    let unreadable = || {
+        Problem::new(&codes::COMMAND_INVALID, format!("`{head}` is not the head of an audit trail"))
+            .hint("write `WORKSPACE=NUMBER:HASH`, as `affluent audit verify` has shown it")
+    };
+    let (name, rest) = head.split_once('=').ok_or_else(unreadable)?;
+    let (number, hash) = rest.split_once(':').ok_or_else(unreadable)?;
+    let number: i64 = number.parse().map_err(|_| unreadable())?;
+    let name = (!name.is_empty()).then_some(name);
+    let state = states.iter_mut().find(|state| state.workspace.as_deref() == name);
+    let state = state.ok_or_else(unreadable)?;
+    let audit = match name {
+        None => store.audit(),
+        Some(name) => {
+            let workspace = store.workspaces().by_slug(&Name::new(name)?).await?;
+            store.workspace(&workspace.id).audit()
+        }
+    };
+    let found = audit.entries(number - 1, 1).await?.into_iter().next();
+    let found = found.filter(|entry| entry.seq == number).map(|entry| entry.hash);
+    let closed = match found {
+        Some(found) => Some(found),
+        None => hash_of_closed(&audit, number).await?,
+    };
+    if closed.as_deref() != Some(hash) && state.broken.is_none() {
+        state.broken = Some(format!("entry {number} is not the one that was noted"));
+    }
+    Ok(())
+}
+
+/// The hash of the last entry of a segment, also when its entries are gone.
+async fn hash_of_closed(audit: &Audit, seq: i64) -> Result<Option<String>> {
+    let mut after = 0;
+    loop {
+        let page = audit.checkpoints(after, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(None) };
+        after = last.number;
+        if let Some(row) = page.into_iter().find(|row| row.last_seq == seq) {
+            return Ok(Some(row.last_hash));
+        }
+    }
 }
 
 /// Verifies one chain.

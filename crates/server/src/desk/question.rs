@@ -1,6 +1,7 @@
 //! What desks are asked, and what they answer.
 
 use api::query::RowFormat;
+use model::plan::Plan;
 use model::problem::StoredProblem;
 use model::{Name, TableName};
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,8 @@ pub enum Question {
     Lineage(LineageQuestion),
     /// Are all documents right?: `Vec<StoredProblem>`.
     Check(CheckQuestion),
+    /// What runs of all pipelines consist of: `Vec<PipelinePlan>`.
+    Plans(PlansQuestion),
     /// What a pipeline compiles to: [`api::definitions::Explanation`].
     Explain(ExplainQuestion),
     /// Rows after a node: [`api::definitions::Preview`].
@@ -143,6 +146,24 @@ pub struct LineageQuestion {
 pub struct CheckQuestion {
     /// The documents; those of the workspace's folder unless given.
     pub documents: Option<Documents>,
+}
+
+/// Documents whose pipelines are to be planned.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PlansQuestion {
+    /// The documents.
+    pub documents: Documents,
+}
+
+/// What runs of a pipeline consist of.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PipelinePlan {
+    /// The plan.
+    pub plan: Plan,
+    /// What the pipeline is for.
+    pub description: String,
+    /// Words it is selected by.
+    pub tags: Vec<String>,
 }
 
 /// A pipeline, or one of its nodes, to be planned.

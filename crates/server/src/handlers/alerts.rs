@@ -146,23 +146,23 @@ fn shown_rule(row: AlertRule) -> Rule {
 }
 
 fn checked(put: PutRule) -> Result<NewAlertRule> {
-    let invalid = |message: &str, setting: &str| {
-        Err(Problem::new(&codes::REQUEST_INVALID, message).in_setting(setting))
+    let invalid = |message: &str, setting: &str, hint: &str| {
+        Err(Problem::new(&codes::REQUEST_INVALID, message).in_setting(setting).hint(hint))
     };
     if put.events.is_empty() || put.events.contains(&NoticeKind::Test) {
-        return invalid("a rule needs at least one event of those that pipelines have", "/events");
+        let known = NoticeKind::OF_RULES.map(NoticeKind::as_str).join(", ");
+        return invalid("the rule names no event of a pipeline", "/events", &known);
     }
     if put.channels.is_empty() || put.channels.len() > NAMED_MAX {
-        return invalid("a rule needs at least one channel", "/channels");
+        return invalid("the rule names no channel", "/channels", "name one by its id");
     }
     if put.pipelines.len() > NAMED_MAX {
-        return invalid(
-            "a rule names at most 1000 pipelines; with none it is for all",
-            "/pipelines",
-        );
+        let hint = "name none for all of them";
+        return invalid("the rule names more than 1000 pipelines", "/pipelines", hint);
     }
     if put.window_seconds > WINDOW_SECONDS_MAX {
-        return invalid("a window is no longer than a day, 86400 seconds", "/window_seconds");
+        let hint = "give 86400 or less";
+        return invalid("the window is longer than a day", "/window_seconds", hint);
     }
     Ok(NewAlertRule {
         name: checked_name(&put.name, "/name")?,

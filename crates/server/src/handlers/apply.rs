@@ -78,7 +78,7 @@ async fn apply(
             changes.iter().map(|change| saved(&access, change, &wanted, &found, &apply.message));
         let saved = saved.collect::<Result<Vec<_>>>()?;
         definitions.change(saved, access.app.now_us()).await?;
-        access.app.folder.look();
+        access.app.documents_changed(&access.about.id);
     }
     let problems = problems.iter().map(refusal::stored_body).collect();
     Ok(Answer(Applied { changes, problems }))

@@ -170,7 +170,7 @@ async fn store_text(
     let saved = definitions.save(key, new, expected, access.app.now_us()).await.map_err(stale)?;
     access.trail.before(json!({"version": expected}));
     access.trail.after(json!({"version": saved.version.number}));
-    access.app.folder.look();
+    access.app.documents_changed(&access.about.id);
     Ok(saved)
 }
 
@@ -229,7 +229,7 @@ async fn delete(
     let expected = expected.version()?.unwrap_or_default();
     let definitions = access.workspace.definitions();
     definitions.delete(&key, expected, access.app.now_us()).await.map_err(stale)?;
-    access.app.folder.look();
+    access.app.documents_changed(&access.about.id);
     Ok(Done)
 }
 
@@ -288,6 +288,6 @@ async fn restore(
     let definitions = access.workspace.definitions();
     let restored = definitions.restore(&key, wanted.version, author, expected, now_us).await;
     let restored = restored.map_err(stale)?;
-    access.app.folder.look();
+    access.app.documents_changed(&access.about.id);
     Ok(versioned(path.kind, &key, restored.version))
 }

@@ -3,6 +3,7 @@
 
 use super::runs::{run_id, shown, shown_line};
 use crate::access::Access;
+use crate::app::App;
 use crate::input::{InPath, InQuery, Resumed};
 use api::permission::RunRead;
 use api::runs::{LiveEvent, LiveQuery, NodeCounts, Run, RunPath};
@@ -14,7 +15,7 @@ use model::run::RunId;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
-use store::{LogFilter, Runs};
+use store::{InWorkspace, LogFilter, Runs};
 use tokio::sync::watch;
 
 const LINES_PER_LOOK: u64 = 200;
@@ -25,17 +26,18 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 const STREAM_LIVES: Duration = Duration::from_secs(45);
 
 /// A client that follows a run.
-struct Follower {
+pub(super) struct Follower {
     runs: Runs,
     run: RunId,
-    now: watch::Receiver<crate::runs::Now>,
+    pub(super) now: watch::Receiver<crate::runs::Now>,
     /// Lines that the client has.
     lines: u64,
     /// How far the run was when the client was last told.
     told: Option<Run>,
     counts: crate::runs::Counts,
-    ready: VecDeque<Event>,
-    is_over: bool,
+    /// What the client is told next, with the number of the line of the log that it is.
+    pub(super) ready: VecDeque<(Option<u64>, LiveEvent)>,
+    pub(super) is_over: bool,
     ends_at: Instant,
 }
 
@@ -46,29 +48,21 @@ pub(super) async fn live(
         InQuery<LiveQuery>,
     )>,
 ) -> Result<Response> {
-    let run = run_id(&path.run)?;
-    let runs = access.workspace.runs();
-    let now = access.app.live.watch(&run);
-    // A run that is not there is a refusal, not an empty stream.
-    runs.get(&run).await?;
-    let follower = Follower {
-        runs,
-        run,
-        now,
-        lines: last_event.or(query.after).unwrap_or(0),
-        told: None,
-        counts: Vec::new(),
-        ready: VecDeque::new(),
-        is_over: false,
-        ends_at: Instant::now() + STREAM_LIVES,
-    };
+    let after = last_event.or(query.after);
+    let follower = Follower::new(&access.app, &access.workspace, &path.run, after).await?;
     Ok(Sse::new(follow(follower)).keep_alive(KeepAlive::default()).into_response())
 }
 
 fn follow(follower: Follower) -> impl Stream<Item = Result<Event, Infallible>> {
     stream::unfold(follower, |mut follower| async move {
         loop {
-            if let Some(event) = follower.ready.pop_front() {
+            if let Some((line, about)) = follower.ready.pop_front() {
+                let event = Event::default();
+                let event = match line {
+                    Some(line) => event.id(line.to_string()),
+                    None => event,
+                };
+                let Ok(event) = event.json_data(&about) else { return None };
                 return Some((Ok(event), follower));
             }
             if follower.is_over || Instant::now() >= follower.ends_at {
@@ -87,9 +81,34 @@ fn follow(follower: Follower) -> impl Stream<Item = Result<Event, Infallible>> {
 }
 
 impl Follower {
+    /// Of a run, after the line `after` of its log. A run that is not there is a refusal, not an
+    /// empty stream.
+    pub(super) async fn new(
+        app: &App,
+        workspace: &InWorkspace,
+        run: &str,
+        after: Option<u64>,
+    ) -> Result<Self> {
+        let run = run_id(run)?;
+        let runs = workspace.runs();
+        let now = app.live.watch(&run);
+        runs.get(&run).await?;
+        Ok(Self {
+            runs,
+            run,
+            now,
+            lines: after.unwrap_or(0),
+            told: None,
+            counts: Vec::new(),
+            ready: VecDeque::new(),
+            is_over: false,
+            ends_at: Instant::now() + STREAM_LIVES,
+        })
+    }
+
     /// Reads what is new. The run is read before its log, so that the last lines come before the
     /// last event.
-    async fn look(&mut self) -> Result<()> {
+    pub(super) async fn look(&mut self) -> Result<()> {
         let run = self.runs.get(&self.run).await?;
         let after = self.lines.to_string();
         let all = LogFilter::default();
@@ -97,8 +116,7 @@ impl Follower {
         let has_more = page.next.is_some();
         for line in page.items {
             self.lines += 1;
-            let event = LiveEvent::Log(shown_line(line));
-            self.push(Event::default().id(self.lines.to_string()), &event);
+            self.ready.push_back((Some(self.lines), LiveEvent::Log(shown_line(line))));
         }
         let counts = self.now.borrow().counts.clone();
         if counts != self.counts {
@@ -107,23 +125,16 @@ impl Follower {
                 rows_out: *rows_out,
                 rejects: *rejects,
             });
-            let event = LiveEvent::Counts { nodes: nodes.collect() };
-            self.push(Event::default(), &event);
+            self.ready.push_back((None, LiveEvent::Counts { nodes: nodes.collect() }));
             self.counts = counts;
         }
         let is_over = run.status.is_final();
         let run = shown(run);
         if !has_more && self.told.as_ref() != Some(&run) {
-            self.push(Event::default(), &LiveEvent::Run(run.clone()));
+            self.ready.push_back((None, LiveEvent::Run(run.clone())));
             self.told = Some(run);
             self.is_over = is_over;
         }
         Ok(())
-    }
-
-    fn push(&mut self, event: Event, about: &LiveEvent) {
-        if let Ok(event) = event.json_data(about) {
-            self.ready.push_back(event);
-        }
     }
 }

@@ -21,6 +21,7 @@ mod runs;
 mod schedules;
 mod secrets;
 mod sessions;
+mod socket;
 mod tables;
 mod uploads;
 mod users;
@@ -46,6 +47,7 @@ pub(crate) fn routes() -> Vec<Route> {
         quotas::routes(),
         runs::routes(),
         schedules::routes(),
+        socket::routes(),
         query::routes(),
         tables::routes(),
         definitions::routes(),

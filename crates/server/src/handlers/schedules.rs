@@ -4,7 +4,7 @@ use crate::access::{Access, Anybody};
 use crate::identity::people::checked_name;
 use crate::identity::token::{fingerprint, random};
 use crate::input::{Body, InPath};
-use crate::orchestrator::{StoredRule, Told, Wish, calendar, signal, span_us};
+use crate::orchestrator::{StoredRule, Told, Wish, calendar, signal, span_us, stays_below};
 use crate::output::{Accepted, Answer, Created, Done};
 use crate::route::Route;
 use api::permission::{DefinitionWrite, RunRead, RunStart};
@@ -293,6 +293,12 @@ fn check_condition(condition: &Condition) -> Result<()> {
             .map_err(|problem| problem.in_setting("/when")),
         Condition::Pipeline(name) => {
             Name::new(name).map(drop).map_err(|problem| problem.in_setting("/when"))
+        }
+        Condition::File(pattern) if !stays_below(pattern) => {
+            let fact = format!("`{pattern}` leaves the folder of the workspace");
+            Err(Problem::new(&codes::PATH_REFUSED, fact)
+                .in_setting("/when")
+                .hint("write a path below the project's folder, such as `data/orders-*.csv`"))
         }
         Condition::File(_) | Condition::Webhook => Ok(()),
     }

@@ -8,12 +8,10 @@ use crate::route::Route;
 use api::permission::{SecretManage, WorkspaceRead};
 use api::secrets::{SecretHead, SecretPath, Secrets, SetSecret};
 use axum::http::Method;
-use model::{Name, Problem, Result, codes};
+use model::{Name, Result};
 use serde_json::json;
-use store::NewSecret;
 
 const ONE: &str = "/api/v1/workspaces/{workspace}/connections/{connection}/secrets/{secret}";
-const BYTES_MAX: usize = 64 << 10;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -56,27 +54,11 @@ async fn set(
     access: Access<SecretManage>,
     (InPath(path), Body(new)): (InPath<SecretPath>, Body<SetSecret>),
 ) -> Result<Done> {
-    let name = Name::new(&path.secret)?;
-    let length = new.value.reveal().len();
-    if !(1..=BYTES_MAX).contains(&length) {
-        let fact = format!("the secret has {length} bytes");
-        return Err(Problem::new(&codes::REQUEST_INVALID, fact)
-            .in_setting("/value")
-            .hint("a secret has 1 to 65,536 bytes"));
-    }
-    let connection = connections::one(&access.workspace, &Name::new(&path.connection)?).await?;
-    let (sealed, bound_to) =
-        connections::seal(&access.app, &access.workspace, &connection, name.as_str(), &new.value)?;
+    let (connection, name) = (Name::new(&path.connection)?, Name::new(&path.secret)?);
+    let (app, workspace) = (&access.app, &access.workspace);
+    let which = (&connection, &name);
+    let bound_to = connections::set(&app.seals, workspace, which, &new.value, app.now_us()).await?;
     access.trail.after(json!({"bound_to": bound_to}));
-    let new = NewSecret {
-        connection: connection.name,
-        name: name.to_string(),
-        ciphertext: sealed.ciphertext,
-        nonce: sealed.nonce,
-        key_id: sealed.key_id,
-        bound_host: Some(bound_to),
-    };
-    access.workspace.secrets().put(new, access.app.now_us()).await?;
     Ok(Done)
 }
 

@@ -31,6 +31,10 @@ pub(super) struct RunEntry {
     pub(super) outputs: Map<String, Value>,
     /// Why its tasks have failed, in the order in which they have.
     pub(super) problems: Vec<TaskProblem>,
+    /// Rows that sinks have written, and rows that were rejected.
+    pub(super) rows: (u64, u64),
+    /// Whether it is one of many: of another run, or of a back-fill.
+    pub(super) is_part: bool,
     /// Whether a task was put aside because workers died of it.
     pub(super) is_quarantined: bool,
     pub(super) tasks: HashMap<NodeIndex, TaskEntry>,
@@ -73,6 +77,8 @@ impl RunEntry {
             parent: None,
             outputs: Map::new(),
             problems: Vec::new(),
+            rows: (0, 0),
+            is_part: false,
             is_quarantined: false,
             tasks: HashMap::new(),
         }

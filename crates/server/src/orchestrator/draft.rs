@@ -1,11 +1,12 @@
 //! The scheduler's commands as writes of the database, and what is to be done after them.
 
-use super::book::{Book, RunEntry, first_problem};
-use super::load::{child_key, parent_text};
+use super::book::{Book, RunEntry, TaskEntry, first_problem};
+use super::effects::{never_began, shown};
+use super::load::{child_key, is_part, parent_text};
 use super::names::Names;
+use model::Name;
 use model::problem::StoredProblem;
 use model::run::NodeReport;
-use model::{Name, Problem, codes};
 use scheduler::{
     Command, Message, NodeEnd, NodeKey, NodeRow, NodeState, Origin, RunEnd, RunKey, RunRow,
     RunStatus, WorkerId,
@@ -14,9 +15,8 @@ use serde::Serialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use store::{
-    AttemptBegun, AttemptEnd, AttemptEnded, BackfillChange, LeaseChange, NewBackfill, RunChange,
-    RunIdText, RunReport, RunTrigger, SignalSeen, SignalsUsed, Stored, TaskChange, TaskResult,
-    UserId, Writes,
+    AttemptBegun, AttemptEnd, AttemptEnded, LeaseChange, RunChange, RunIdText, RunReport,
+    RunTrigger, SignalSeen, Stored, TaskChange, TaskResult, UserId, Writes,
 };
 
 /// What is known of an event beyond what the scheduler has to know.
@@ -63,25 +63,25 @@ pub(super) struct Effects {
     pub(super) changed: Vec<RunKey>,
     /// Runs that have ended.
     pub(super) ended: Vec<(RunKey, RunEnd)>,
-    /// Runs that are late.
-    pub(super) late: Vec<RunKey>,
+    /// Whether people are told something.
+    pub(super) announced: bool,
     /// Tasks that were cancelled while runs of theirs may go on.
     pub(super) abandoned: Vec<NodeKey>,
 }
 
 /// Collects what several events of one turn change.
 pub(super) struct Draft<'a> {
-    names: &'a Names,
-    book: &'a Book,
-    now_us: i64,
+    pub(super) names: &'a Names,
+    pub(super) book: &'a Book,
+    pub(super) now_us: i64,
     new_runs: BTreeMap<RunKey, store::RunRow>,
     runs: BTreeMap<RunKey, RunChange>,
     tasks: BTreeMap<NodeKey, TaskChange>,
     renewals: BTreeMap<NodeKey, u64>,
     schedules: BTreeMap<scheduler::ScheduleId, (i64, i64)>,
-    signals: HashMap<(scheduler::TriggerId, scheduler::SignalId), SignalSeen>,
+    pub(super) signals: HashMap<(scheduler::TriggerId, scheduler::SignalId), SignalSeen>,
     results: HashMap<NodeKey, TaskResult>,
-    writes: Writes,
+    pub(super) writes: Writes,
     pub(super) effects: Effects,
 }
 
@@ -170,8 +170,11 @@ impl<'a> Draft<'a> {
                     self.set_backfill(backfill, was_started, started, json(&status));
                 }
                 Command::Tell { worker, message } => self.effects.messages.push((worker, message)),
-                Command::AlertLate(run) => self.effects.late.push(run),
-                Command::AnnounceEnd(run, end) => self.effects.ended.push((run, end)),
+                Command::AlertLate(run) => self.announce_late(run),
+                Command::AnnounceEnd(run, end) => {
+                    self.announce_end(run, end);
+                    self.effects.ended.push((run, end));
+                }
             }
         }
     }
@@ -214,6 +217,8 @@ impl<'a> Draft<'a> {
             entry.add_problem(task.node.node, problem.clone());
         }
         if let Some(nodes) = &task.report {
+            let sum = |count: fn(&NodeReport) -> u64| nodes.values().map(count).sum();
+            entry.rows = (sum(|node| node.rows_out), sum(|node| node.rejects));
             let (run, workspace) = (entry.id.clone(), entry.workspace.clone());
             self.writes.reports.push(RunReport { run, workspace, nodes: nodes.clone() });
         }
@@ -236,6 +241,7 @@ impl<'a> Draft<'a> {
             self.book.add_child(*node, key.clone(), id.clone());
         }
         entry.parent.clone_from(&parent);
+        entry.is_part = is_part(&row.origin);
         let status = shown(row.status, &entry);
         let parent_words = parent.as_ref().map(|(node, _)| parent_text(*node));
         let child = parent.as_ref().map(|(node, key)| child_key(&parent_text(*node), key));
@@ -325,17 +331,12 @@ impl<'a> Draft<'a> {
         let Some(entry) = runs.get_mut(&key.run) else { return };
         let name = entry.plan.tasks.get(key.node as usize).map(|task| task.id.clone());
         let Some(name) = name else { return };
+        let (run, workspace) = (entry.id.clone(), entry.workspace.clone());
         let known = entry.tasks.entry(key.node).or_default();
-        // An attempt ends when the task is neither leased under the same epoch nor asked any more.
-        let goes_on = match row.state {
-            NodeState::Leased(_) => known.attempt.is_some_and(|(at, _)| at == signed(row.epoch)),
-            NodeState::Asking { .. } => known.attempt.is_some(),
-            _ => false,
-        };
-        if !goes_on && let Some((number, _)) = known.attempt.take() {
+        if let Some(number) = ended_attempt(known, row) {
             let told = task.filter(|task| task.node == key);
             self.writes.ended.push(AttemptEnded {
-                run: entry.id.clone(),
+                run: run.clone(),
                 task: i64::from(key.node),
                 number,
                 end: told.map_or(untold(lapsed), |task| task.end),
@@ -343,35 +344,24 @@ impl<'a> Draft<'a> {
             });
             self.effects.answered.push(key);
         }
-        let begins = match row.state {
-            NodeState::Leased(lease) if !goes_on => {
-                Some((signed(row.epoch), format!("{}", lease.worker)))
-            }
-            NodeState::Asking { .. } if !goes_on => Some((known.count + 1, "server".to_owned())),
-            _ => None,
-        };
-        if let Some((number, worker)) = begins {
-            (known.count, known.attempt) = (number, Some((number, self.now_us)));
-            known.first_us = known.first_us.or(Some(self.now_us));
-            known.answer = None;
+        if let Some((number, worker)) = begun_attempt(known, row, self.now_us) {
             self.writes.begun.push(AttemptBegun {
-                run: entry.id.clone(),
+                run: run.clone(),
                 task: i64::from(key.node),
                 number,
-                workspace: entry.workspace.clone(),
+                workspace: workspace.clone(),
                 worker,
             });
             if matches!(row.state, NodeState::Asking { .. }) {
                 self.effects.asking.push(key);
             }
         }
-        let times = (known.count, known.first_us);
-        let has_children = !known.children.is_empty();
-        entry.is_quarantined |= row.state == NodeState::Ended { end: NodeEnd::Quarantined };
-        if row.state == (NodeState::Ended { end: NodeEnd::Cancelled }) && has_children {
+        let is_cancelled = row.state == NodeState::Ended { end: NodeEnd::Cancelled };
+        if is_cancelled && !known.children.is_empty() {
             self.effects.abandoned.push(key);
         }
-        let (run, workspace) = (entry.id.clone(), entry.workspace.clone());
+        let times = (known.count, known.first_us);
+        entry.is_quarantined |= row.state == NodeState::Ended { end: NodeEnd::Quarantined };
         drop(runs);
         self.write_node(was_epoch, lapsed, row, (run, workspace, name, times));
         self.effects.changed.push(key.run);
@@ -416,95 +406,52 @@ impl<'a> Draft<'a> {
         };
         self.tasks.insert(row.key, change);
     }
-
-    fn note_signal(
-        &mut self,
-        (trigger, signal, serial, first_us, latest_us): (
-            scheduler::TriggerId,
-            scheduler::SignalId,
-            i64,
-            i64,
-            i64,
-        ),
-    ) {
-        let Some((id, workspace)) = self.names.triggers.get(&trigger) else { return };
-        let Some(name) = self.names.signals.get(&signal) else { return };
-        let seen = SignalSeen {
-            trigger: id.clone(),
-            workspace: workspace.clone(),
-            signal: name.clone(),
-            serial,
-            first_us,
-            latest_us,
-        };
-        self.signals.insert((trigger, signal), seen);
-    }
-
-    fn use_signals(
-        &mut self,
-        trigger: scheduler::TriggerId,
-        serials: &[(scheduler::SignalId, u64)],
-    ) {
-        let Some((id, _)) = self.names.triggers.get(&trigger) else { return };
-        let used = serials.iter().filter_map(|(signal, serial)| {
-            Some((self.names.signals.get(signal)?.clone(), signed(*serial)))
-        });
-        self.writes.used.push(SignalsUsed { trigger: id.clone(), serials: used.collect() });
-    }
-
-    fn create_backfill(&mut self, backfill: &scheduler::Backfill, extras: &Extras) {
-        let Some((id, workspace)) = self.names.backfills.get(&backfill.id) else { return };
-        let Some(line) = self.names.pipelines.get(&backfill.pipeline) else { return };
-        self.writes.new_backfills.push(NewBackfill {
-            row: store::Backfill {
-                id: id.clone(),
-                workspace_id: workspace.clone(),
-                pipeline: line.name.to_string(),
-                body: Stored(json_value(backfill)),
-                length: i64::try_from(backfill.intervals.len()).unwrap_or(i64::MAX),
-                started: 0,
-                status: json(&backfill.status),
-                created_by: extras.by.clone(),
-                created_at_us: self.now_us,
-            },
-        });
-    }
-
-    fn set_backfill(
-        &mut self,
-        backfill: scheduler::BackfillId,
-        was_started: usize,
-        started: usize,
-        status: String,
-    ) {
-        let Some((id, _)) = self.names.backfills.get(&backfill) else { return };
-        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        if let Some(new) = self.writes.new_backfills.iter_mut().find(|new| new.row.id == *id) {
-            (new.row.started, new.row.status) = (count(started), status);
-            return;
-        }
-        let known = self.writes.backfills.iter_mut().find(|change| change.backfill == *id);
-        if let Some(change) = known {
-            (change.started, change.status) = (count(started), status);
-            return;
-        }
-        let (was_started, started) = (count(was_started), count(started));
-        let change = BackfillChange { backfill: id.clone(), was_started, started, status };
-        self.writes.backfills.push(change);
-    }
 }
 
-fn signed(number: u64) -> i64 {
+pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn json_value(value: &impl Serialize) -> Value {
+pub(super) fn json_value(value: &impl Serialize) -> Value {
     serde_json::to_value(value).unwrap_or(Value::Null)
 }
 
 /// The word of an enumeration.
-fn json(value: &impl Serialize) -> String {
+pub(super) fn json(value: &impl Serialize) -> String {
     json_value(value).as_str().unwrap_or_default().to_owned()
+}
+
+/// The attempt that ends as the task gets where `row` says: it is neither leased under the same
+/// epoch any more, nor asked.
+fn ended_attempt(known: &mut TaskEntry, row: &NodeRow) -> Option<i64> {
+    let (number, _) = known.attempt?;
+    let goes_on = match row.state {
+        NodeState::Leased(_) => number == signed(row.epoch),
+        NodeState::Asking { .. } => true,
+        _ => false,
+    };
+    if goes_on {
+        return None;
+    }
+    known.attempt = None;
+    Some(number)
+}
+
+/// The attempt that begins as the task gets where `row` says, and who tries.
+fn begun_attempt(known: &mut TaskEntry, row: &NodeRow, now_us: i64) -> Option<(i64, String)> {
+    let begun = match row.state {
+        NodeState::Leased(lease) => (signed(row.epoch), lease.worker.to_string()),
+        NodeState::Asking { .. } => (known.count + 1, "server".to_owned()),
+        _ => return None,
+    };
+    if known.attempt.is_some() {
+        return None;
+    }
+    known.count = begun.0;
+    known.attempt = Some((begun.0, now_us));
+    known.first_us = known.first_us.or(Some(now_us));
+    known.answer = None;
+    Some(begun)
 }
 
 /// How an attempt ended of which nobody said it.
@@ -528,32 +475,5 @@ fn why(origin: &Origin) -> RunTrigger {
         Origin::Trigger { .. } => RunTrigger::Event,
         Origin::Backfill { .. } => RunTrigger::Backfill,
         Origin::Run { .. } => RunTrigger::Run,
-    }
-}
-
-/// Why a run that never began did not.
-fn never_began(status: RunStatus) -> Option<Problem> {
-    let RunStatus::Ended { end: RunEnd::Failed } = status else { return None };
-    Some(
-        Problem::new(&codes::RUN_LOCKED, "as many runs of the pipeline go on or wait as may")
-            .hint("wait for them to end, or change `runs` of the pipeline"),
-    )
-}
-
-/// What people see of where a run is.
-fn shown(status: RunStatus, entry: &RunEntry) -> store::RunStatus {
-    use store::RunStatus as Shown;
-    match status {
-        RunStatus::Queued => Shown::Queued,
-        RunStatus::Running => Shown::Running,
-        RunStatus::Stopping { .. } => Shown::Stopping,
-        RunStatus::Ended { end } => match end {
-            RunEnd::Succeeded => Shown::Succeeded,
-            RunEnd::Failed if entry.is_quarantined => Shown::Quarantined,
-            RunEnd::Failed => Shown::Failed,
-            RunEnd::Cancelled => Shown::Cancelled,
-            RunEnd::TimedOut => Shown::TimedOut,
-            RunEnd::Skipped => Shown::Skipped,
-        },
     }
 }

@@ -1,6 +1,7 @@
 //! A server that leads: it waits for letters and for time to pass, and takes turns.
 
 use super::book::Book;
+use super::files::watch;
 use super::lead::{Lead, RENEW_EVERY, renew};
 use super::load::{self, Loaded};
 use super::names::Names;
@@ -36,6 +37,8 @@ pub(super) struct Leading {
     pub(super) book: Arc<Book>,
     pub(super) worker: mpsc::UnboundedSender<Message>,
     pub(super) drivers: HashMap<NodeKey, Driver>,
+    /// Looks for files that triggers wait for.
+    pub(super) watching: Option<JoinHandle<()>>,
     /// Letters that are taken up in the next turn.
     pub(super) next: Vec<Letter>,
 }
@@ -49,11 +52,13 @@ impl Leading {
         book: Arc<Book>,
         worker: mpsc::UnboundedSender<Message>,
     ) -> Self {
-        let Loaded { rows, names, book: new } = loaded;
+        let Loaded { rows, names, book: new, watched } = loaded;
         *book.open() = std::mem::take(&mut *new.open());
         let now_us = app.now_us() + lead.ahead_us;
         let state = State::load(rows, now_us);
-        Self { app, lead, state, names, book, worker, drivers: HashMap::new(), next: Vec::new() }
+        let watching = watch(&app, &names, watched);
+        let (drivers, next) = (HashMap::new(), Vec::new());
+        Self { app, lead, state, names, book, worker, drivers, watching, next }
     }
 
     /// Takes up letters again that a turn has failed with.
@@ -65,6 +70,9 @@ impl Leading {
     pub(super) fn end(mut self) -> (Lead, Vec<Letter>) {
         for driver in self.drivers.values() {
             driver.task.abort();
+        }
+        if let Some(watching) = &self.watching {
+            watching.abort();
         }
         (self.lead.clone(), std::mem::take(&mut self.next))
     }

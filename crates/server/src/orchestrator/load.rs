@@ -1,6 +1,7 @@
 //! Building the scheduler's state from the rows of the database.
 
 use super::book::{Book, RunEntry, TaskEntry, of_task};
+use super::files::{Watched, watched};
 use super::graph::{graph, limits};
 use super::names::{Line, Names, pipeline_number, pool_number, success_signal, workspace_number};
 use super::starters;
@@ -8,8 +9,8 @@ use contracts::action::ChildRun;
 use model::plan::Plan;
 use model::{Name, Problem, Result, codes};
 use scheduler::{
-    Backfill, NodeKey, NodeRow, NodeState, Pipeline, Rows, RunKey, RunRow, RunStatus, Schedule,
-    Share, Trigger,
+    Backfill, NodeKey, NodeRow, NodeState, Origin, Pipeline, Rows, RunKey, RunRow, RunStatus,
+    Schedule, Share, Trigger,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -22,6 +23,8 @@ pub(super) struct Loaded {
     pub(super) rows: Rows,
     pub(super) names: Names,
     pub(super) book: Book,
+    /// Files that triggers wait for.
+    pub(super) watched: Vec<Watched>,
 }
 
 type Plans = HashMap<(WorkspaceId, String), Arc<Plan>>;
@@ -88,6 +91,7 @@ pub(super) fn load(all: Everything) -> Result<Loaded> {
         backfill.status = read(&Value::String(row.status.clone()))?;
         rows.backfills.push(backfill);
     }
+    let watched = watched(&all.triggers);
     let book = Book::default();
     let mut tasks: HashMap<String, Vec<Task>> = HashMap::new();
     for task in all.tasks {
@@ -102,7 +106,7 @@ pub(super) fn load(all: Everything) -> Result<Loaded> {
         rows.runs.push(run);
         rows.nodes.extend(nodes);
     }
-    Ok(Loaded { rows, names, book })
+    Ok(Loaded { rows, names, book, watched })
 }
 
 fn gone(pipeline: &str) -> Problem {
@@ -184,12 +188,20 @@ pub(super) fn run(
     let id = row.id.run().clone();
     let mut entry =
         RunEntry::new(id, &line, slug, &scheduled.params, interval_us, row.created_at_us);
+    let count = |rows: i64| u64::try_from(rows).unwrap_or(0);
+    entry.rows = (count(row.rows_out), count(row.rows_rejected));
+    entry.is_part = is_part(&scheduled.origin);
     entry.parent = row.parent.as_deref().and_then(|parent| parent_of(parent, row));
     let mut nodes = Vec::with_capacity(tasks.len());
     for task in tasks {
         nodes.push(node(key, task, &mut entry)?);
     }
     Ok((scheduled, nodes, entry))
+}
+
+/// Whether a run is one of many, which tell people nothing each by itself.
+pub(super) fn is_part(origin: &Origin) -> bool {
+    matches!(origin, Origin::Run { .. } | Origin::Backfill { .. })
 }
 
 /// What a task of one run calls a run that it has started.

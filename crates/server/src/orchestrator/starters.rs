@@ -1,12 +1,16 @@
-//! What starts runs by itself, from its stored form to the scheduler's.
+//! What starts runs by itself, from its stored form to the scheduler's and back.
 
+use super::draft::{Draft, Extras, json, json_value, signed};
 use super::names::{Names, pipeline_number};
 use api::schedules::{Condition, Missed, Times, TriggerSettings};
 use model::{Result, Span};
 use scheduler::{Calendar, Schedule, Seen, Trigger};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use store::{ScheduleStatus, TriggerSignal, WorkspaceId};
+use store::{
+    BackfillChange, NewBackfill, ScheduleStatus, SignalSeen, SignalsUsed, Stored, TriggerSignal,
+    WorkspaceId,
+};
 
 /// The rule of a schedule, as it is stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -117,7 +121,7 @@ pub(super) fn trigger<'a>(
 }
 
 /// The patterns of files that a trigger waits for.
-pub(crate) fn file_patterns(condition: &Condition) -> Vec<String> {
+pub(super) fn file_patterns(condition: &Condition) -> Vec<String> {
     match condition {
         Condition::File(pattern) => vec![pattern.clone()],
         Condition::All(parts) | Condition::Any(parts) => {
@@ -133,4 +137,82 @@ pub(crate) struct Told {
     pub(crate) workspace: WorkspaceId,
     pub(crate) signal: String,
     pub(crate) serial: u64,
+}
+
+impl Draft<'_> {
+    pub(super) fn note_signal(
+        &mut self,
+        (trigger, signal, serial, first_us, latest_us): (
+            scheduler::TriggerId,
+            scheduler::SignalId,
+            i64,
+            i64,
+            i64,
+        ),
+    ) {
+        let Some((id, workspace)) = self.names.triggers.get(&trigger) else { return };
+        let Some(name) = self.names.signals.get(&signal) else { return };
+        let seen = SignalSeen {
+            trigger: id.clone(),
+            workspace: workspace.clone(),
+            signal: name.clone(),
+            serial,
+            first_us,
+            latest_us,
+        };
+        self.signals.insert((trigger, signal), seen);
+    }
+
+    pub(super) fn use_signals(
+        &mut self,
+        trigger: scheduler::TriggerId,
+        serials: &[(scheduler::SignalId, u64)],
+    ) {
+        let Some((id, _)) = self.names.triggers.get(&trigger) else { return };
+        let used = serials.iter().filter_map(|(signal, serial)| {
+            Some((self.names.signals.get(signal)?.clone(), signed(*serial)))
+        });
+        self.writes.used.push(SignalsUsed { trigger: id.clone(), serials: used.collect() });
+    }
+
+    pub(super) fn create_backfill(&mut self, backfill: &scheduler::Backfill, extras: &Extras) {
+        let Some((id, workspace)) = self.names.backfills.get(&backfill.id) else { return };
+        let Some(line) = self.names.pipelines.get(&backfill.pipeline) else { return };
+        self.writes.new_backfills.push(NewBackfill {
+            row: store::Backfill {
+                id: id.clone(),
+                workspace_id: workspace.clone(),
+                pipeline: line.name.to_string(),
+                body: Stored(json_value(backfill)),
+                length: i64::try_from(backfill.intervals.len()).unwrap_or(i64::MAX),
+                started: 0,
+                status: json(&backfill.status),
+                created_by: extras.by.clone(),
+                created_at_us: self.now_us,
+            },
+        });
+    }
+
+    pub(super) fn set_backfill(
+        &mut self,
+        backfill: scheduler::BackfillId,
+        was_started: usize,
+        started: usize,
+        status: String,
+    ) {
+        let Some((id, _)) = self.names.backfills.get(&backfill) else { return };
+        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        if let Some(new) = self.writes.new_backfills.iter_mut().find(|new| new.row.id == *id) {
+            (new.row.started, new.row.status) = (count(started), status);
+            return;
+        }
+        let known = self.writes.backfills.iter_mut().find(|change| change.backfill == *id);
+        if let Some(change) = known {
+            (change.started, change.status) = (count(started), status);
+            return;
+        }
+        let (was_started, started) = (count(was_started), count(started));
+        let change = BackfillChange { backfill: id.clone(), was_started, started, status };
+        self.writes.backfills.push(change);
+    }
 }

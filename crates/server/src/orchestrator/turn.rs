@@ -2,6 +2,7 @@
 
 use super::draft::{Draft, Effects, Extras, RunExtras, TaskExtras};
 use super::effects::child_end;
+use super::files::watch;
 use super::leading::Leading;
 use super::names::{Line, pipeline_number, signal_number, table_signal, workspace_number};
 use super::wishes::{StartWish, Wish};
@@ -316,6 +317,10 @@ impl Leading {
         let backfills = std::mem::take(&mut self.names.backfills);
         self.names = loaded.names;
         self.names.backfills = backfills;
+        if let Some(watching) = self.watching.take() {
+            watching.abort();
+        }
+        self.watching = watch(&self.app, &self.names, loaded.watched);
         let mut outcome = Outcome::default();
         for definition in definitions {
             let commands = self.state.handle(now_us, Event::Define(definition))?;
@@ -336,10 +341,13 @@ impl Leading {
                 driver.task.abort();
             }
         }
+        if effects.announced {
+            self.app.alerts.wake();
+        }
         let changed: HashSet<RunKey> = effects.changed.into_iter().collect();
         for run in changed {
-            if let Some(id) = run.to_run_id() {
-                self.app.live.changed(&id);
+            if let Some(entry) = self.book.open().get(&run) {
+                self.app.live.run_changed(&entry.workspace, &entry.id);
             }
             self.wake_drivers(run);
         }

@@ -252,6 +252,31 @@ async fn a_person_is_given_out_and_erased_and_the_chain_stays_whole() {
 }
 
 #[tokio::test]
+async fn an_end_that_was_cut_off_shows_against_a_head_that_was_noted() {
+    let server = Server::new().await;
+    let (owner, _) = server.set_up().await;
+    let cookie = server.session(&owner.id).await;
+    for title in ["a", "b", "c"] {
+        change_title(&server, &cookie, title).await;
+    }
+    let (store, key) = (&server.app.store, &server.app.master_key);
+    let verified = async || crate::verify_audit(store, key, NOW).await.unwrap();
+    let mut states = verified().await;
+    let shop = states.iter().find(|state| state.workspace.as_deref() == Some("shop")).unwrap();
+    let head = format!("shop={}", shop.head.as_ref().unwrap());
+    crate::check_head(store, &mut states, &head).await.unwrap();
+    assert!(states.iter().all(|state| state.broken.is_none()), "{states:?}");
+    for unreadable in ["", "shop", "shop=x:y", "nobody=1:y"] {
+        assert!(crate::check_head(store, &mut states, unreadable).await.is_err(), "{unreadable}");
+    }
+    database(&server).execute_batch("DELETE FROM audit_entries WHERE seq = 3").unwrap();
+    let mut states = verified().await;
+    assert!(states.iter().all(|state| state.broken.is_none()), "the rest is whole");
+    crate::check_head(store, &mut states, &head).await.unwrap();
+    assert!(states.iter().any(|state| state.broken.is_some()), "{states:?}");
+}
+
+#[tokio::test]
 async fn a_full_segment_is_signed_by_itself() {
     let server = Server::new().await;
     let (owner, _) = server.set_up().await;

@@ -3,6 +3,7 @@
 use super::audit::dump;
 use super::puppet::Puppet;
 use super::support::{Answer, Server};
+use crate::MasterKey;
 use crate::connections::{Connector, Look, LookOrder, Looked, secrets_of};
 use api::connections::{Browsed, ConnectionType, Found};
 use async_trait::async_trait;
@@ -187,4 +188,35 @@ async fn what_cannot_be_a_secret_is_refused() {
     assert_eq!(removed.status, StatusCode::NO_CONTENT);
     let tested = test(&server, &cookie, json!({})).await;
     assert_eq!(tested.body["problem"]["code"], "secret_missing");
+}
+
+#[tokio::test]
+async fn s_12_a_new_master_key_takes_everything_over_while_the_server_works() {
+    let (server, shop, cookie) = with_secret().await;
+    let file = server.folder.path().join("master.key");
+    let (store, now_us) = (&server.app.store, server.app.now_us());
+    server.app.auditor.close_segments(store, now_us + 2 * 86_400_000_000).await.unwrap();
+    let old = MasterKey::open(&file).unwrap();
+    let before = dump(&server);
+    let new = MasterKey::generate().unwrap().after(&old);
+    new.replace(&file).unwrap();
+    let rotated = crate::rotate(store, &new, now_us).await.unwrap();
+    assert_eq!((rotated.secrets, rotated.checkpoints), (1, 1));
+    assert_ne!(dump(&server), before);
+    // The server has noticed by itself, and what it seals now is sealed with the new key.
+    assert_eq!(test(&server, &cookie, json!({})).await.body["works"], true);
+    let other = SECRET.replace("/pw", "/other");
+    server.json(Method::PUT, &other, Some(&cookie), json!({"value": "later"})).await;
+    let again = crate::rotate(store, &new, now_us).await.unwrap();
+    assert_eq!(again.secrets, 0);
+    // Nothing needs the old key any more.
+    let alone = MasterKey::open(&file).unwrap().without_former();
+    let states = crate::verify_audit(store, &alone, now_us).await.unwrap();
+    assert!(states.iter().all(|state| state.broken.is_none()), "{states:?}");
+    let stored = store.workspace(&shop).secrets().sealed().await.unwrap();
+    let seals = crate::identity::seal::Seals::new(&alone);
+    assert!(stored.iter().all(|stored| stored.key_id == seals.key_id()));
+    assert_eq!(stored.len(), 2);
+    let wrong = crate::rotate(store, &MasterKey::generate().unwrap(), now_us).await.unwrap_err();
+    assert!(wrong.is(&codes::KEY_INVALID), "{wrong}");
 }

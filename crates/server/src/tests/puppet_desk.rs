@@ -80,6 +80,7 @@ impl Desk for PuppetDesk {
                 json!(problems.iter().map(Problem::to_stored).collect::<Vec<_>>())
             }
             Question::Modules => json!([]),
+            Question::Plans(_) => json!([]),
             Question::Explain(_) => json!({"nodes": []}),
             Question::Lineage(_) => json!({"items": []}),
             _ => {

@@ -1,237 +1,35 @@
 //! The conditional writes of one decision: all or nothing.
 
 use super::refused;
+use super::writes::{
+    AttemptBegun, AttemptEnded, LeaseChange, RunChange, RunReport, SignalSeen, SignalsUsed,
+    TaskChange, TaskResult, Writes,
+};
+use crate::alerts;
 use crate::entity::{
-    attempt, backfill, check_result, node_run, run, schedule, task, trigger, trigger_signal,
+    attempt, backfill, check_result, node_run, plan, run, schedule, task, trigger, trigger_signal,
 };
 use crate::failure::Attempt;
-use crate::ids::{BackfillId, ScheduleId, TriggerId, WorkspaceId};
+use crate::ids::WorkspaceId;
 use crate::rows;
 use crate::transactions::Tx;
 use crate::values::{RunIdText, Stored};
-use crate::words::{AttemptEnd, RunStatus};
-use model::Name;
-use model::problem::StoredProblem;
-use model::run::{NodeReport, RunId};
+use crate::words::RunStatus;
+use model::run::RunId;
 use sea_orm::ActiveValue::Set;
-use sea_orm::IntoActiveModel;
 use sea_orm::prelude::*;
 use sea_orm::sea_query::{Alias, ExprTrait, OnConflict};
-use serde_json::Value;
-use std::collections::BTreeMap;
-
-/// What one decision changes. Each thing is in each list at most once.
-#[derive(Debug, Clone, Default)]
-pub struct Writes {
-    /// Runs that are new.
-    pub new_runs: Vec<run::Model>,
-    /// Runs that were there.
-    pub runs: Vec<RunChange>,
-    /// Tasks, new or not.
-    pub tasks: Vec<TaskChange>,
-    /// Leases that go on: run, task, epoch.
-    pub renewals: Vec<(RunId, i64, i64)>,
-    /// How long a lease lasts from now, in µs.
-    pub lease_us: i64,
-    /// Attempts that begin.
-    pub begun: Vec<AttemptBegun>,
-    /// Attempts that end.
-    pub ended: Vec<AttemptEnded>,
-    /// What tasks give on, or why they failed.
-    pub results: Vec<TaskResult>,
-    /// What data nodes have done.
-    pub reports: Vec<RunReport>,
-    /// Schedules: up to which instant their fires were, and are, done with.
-    pub schedules: Vec<(ScheduleId, i64, i64)>,
-    /// Signals that came.
-    pub signals: Vec<SignalSeen>,
-    /// Signals that a run was started for.
-    pub used: Vec<SignalsUsed>,
-    /// Back-fills that are new.
-    pub new_backfills: Vec<NewBackfill>,
-    /// Back-fills that have come further.
-    pub backfills: Vec<BackfillChange>,
-}
-
-/// A run gets into another state. Refused when it is not in the state `was`.
-#[derive(Debug, Clone)]
-pub struct RunChange {
-    /// The run.
-    pub run: RunId,
-    /// The scheduler's word for where it is.
-    pub was: Value,
-    /// And for where it gets.
-    pub state: Value,
-    /// What people see of that.
-    pub status: RunStatus,
-    /// µs since the epoch: it has to end by then.
-    pub deadline_us: Option<i64>,
-    /// µs since the epoch: people are told then that it is late.
-    pub late_us: Option<i64>,
-    /// Why it failed.
-    pub problem: Option<StoredProblem>,
-}
-
-/// A task gets into another state. Refused when its epoch (0 without a row) is not `was_epoch`.
-#[derive(Debug, Clone)]
-pub struct TaskChange {
-    /// The run.
-    pub run: RunId,
-    /// Its place in the plan.
-    pub number: i64,
-    /// The workspace.
-    pub workspace: WorkspaceId,
-    /// Its name.
-    pub name: String,
-    /// The epoch that it has.
-    pub was_epoch: i64,
-    /// The epoch that it gets.
-    pub epoch: i64,
-    /// Whether this takes away a lease that has run out; refused when it has not.
-    pub lapsed: bool,
-    /// What becomes of its lease.
-    pub lease: LeaseChange,
-    /// The scheduler's word for where it gets.
-    pub state: Value,
-    /// Attempts that have begun.
-    pub attempts: i64,
-    /// Attempts that failed.
-    pub failures: i64,
-    /// Attempts whose worker was lost.
-    pub losses: i64,
-    /// Children that shall not begin.
-    pub not_taken: Vec<u32>,
-    /// µs since the epoch, of the first attempt.
-    pub started_at_us: Option<i64>,
-    /// µs since the epoch.
-    pub ended_at_us: Option<i64>,
-}
-
-/// What becomes of a task's lease.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LeaseChange {
-    /// It is a new one.
-    New,
-    /// It stays as it is.
-    Kept,
-    /// There is none.
-    None,
-}
-
-/// An attempt begins.
-#[derive(Debug, Clone)]
-pub struct AttemptBegun {
-    /// The run.
-    pub run: RunId,
-    /// The task.
-    pub task: i64,
-    /// From 1.
-    pub number: i64,
-    /// The workspace.
-    pub workspace: WorkspaceId,
-    /// Who tries.
-    pub worker: String,
-}
-
-/// An attempt ends.
-#[derive(Debug, Clone)]
-pub struct AttemptEnded {
-    /// The run.
-    pub run: RunId,
-    /// The task.
-    pub task: i64,
-    /// From 1.
-    pub number: i64,
-    /// How.
-    pub end: AttemptEnd,
-    /// Why it failed.
-    pub problem: Option<StoredProblem>,
-}
-
-/// What a task gives on, or why it failed.
-#[derive(Debug, Clone)]
-pub struct TaskResult {
-    /// The run.
-    pub run: RunId,
-    /// The task.
-    pub task: i64,
-    /// What it gives to later tasks.
-    pub output: Option<Value>,
-    /// What a person is asked.
-    pub question: Option<Value>,
-    /// What a person has answered.
-    pub answer: Option<Value>,
-    /// Why its last attempt failed.
-    pub problem: Option<StoredProblem>,
-}
-
-/// What the data nodes of a run have done.
-#[derive(Debug, Clone)]
-pub struct RunReport {
-    /// The run.
-    pub run: RunId,
-    /// The workspace.
-    pub workspace: WorkspaceId,
-    /// By node.
-    pub nodes: BTreeMap<Name, NodeReport>,
-}
-
-/// A signal came.
-#[derive(Debug, Clone)]
-pub struct SignalSeen {
-    /// The trigger that waits for it.
-    pub trigger: TriggerId,
-    /// The workspace.
-    pub workspace: WorkspaceId,
-    /// The signal.
-    pub signal: String,
-    /// Its serial number; refused when the latest one is not lower.
-    pub serial: i64,
-    /// µs since the epoch: when the first one came that no run was started for.
-    pub first_us: i64,
-    /// µs since the epoch: when this one came.
-    pub latest_us: i64,
-}
-
-/// A run was started for signals.
-#[derive(Debug, Clone)]
-pub struct SignalsUsed {
-    /// The trigger.
-    pub trigger: TriggerId,
-    /// Signals, and the serial number up to which they are used.
-    pub serials: Vec<(String, i64)>,
-}
-
-/// A back-fill begins.
-#[derive(Debug, Clone)]
-pub struct NewBackfill {
-    /// Its row.
-    pub row: backfill::Model,
-}
-
-/// A back-fill has come further. Refused when it has not started `was_started` runs.
-#[derive(Debug, Clone)]
-pub struct BackfillChange {
-    /// The back-fill.
-    pub backfill: BackfillId,
-    /// How many runs it had started.
-    pub was_started: i64,
-    /// How many it has now.
-    pub started: i64,
-    /// The scheduler's word for where it is.
-    pub status: String,
-}
+use sea_orm::{IntoActiveModel, QuerySelect};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Writes everything, or says why not: then nothing may be committed.
 pub(super) async fn apply(tx: &Tx, writes: &Writes, now_us: i64) -> Attempt<()> {
-    rows::insert_all(tx, writes.new_runs.clone()).await?;
+    begin_runs(tx, &writes.new_runs).await?;
     for change in &writes.runs {
         change_run(tx, change, now_us).await?;
     }
+    renew_leases(tx, writes, now_us).await?;
     change_tasks(tx, writes, now_us).await?;
-    for (run, number, epoch) in &writes.renewals {
-        renew(tx, run, *number, *epoch, now_us + writes.lease_us).await?;
-    }
     begin_attempts(tx, &writes.begun, now_us).await?;
     for ended in &writes.ended {
         end_attempt(tx, ended, now_us).await?;
@@ -241,6 +39,9 @@ pub(super) async fn apply(tx: &Tx, writes: &Writes, now_us: i64) -> Attempt<()> 
     }
     for report in &writes.reports {
         note_report(tx, report, now_us).await?;
+    }
+    for (workspace, notice) in &writes.notices {
+        alerts::announce(tx, workspace, notice, now_us).await?;
     }
     apply_starters(tx, writes, now_us).await
 }
@@ -283,6 +84,27 @@ async fn apply_starters(tx: &Tx, writes: &Writes, now_us: i64) -> Attempt<()> {
     Ok(())
 }
 
+/// A run whose plan is gone could not be read again, and whoever begins it may know a plan that was
+/// replaced and removed meanwhile.
+async fn begin_runs(tx: &Tx, runs: &[run::Model]) -> Attempt<()> {
+    let plans: BTreeSet<(WorkspaceId, String)> =
+        runs.iter().map(|run| (run.workspace_id.clone(), run.plan.clone())).collect();
+    let plans = Vec::from_iter(plans);
+    for plans in plans.chunks(ROWS_MAX) {
+        let found: Vec<(WorkspaceId, String)> = plan::Entity::find()
+            .select_only()
+            .columns([plan::Column::WorkspaceId, plan::Column::Hash])
+            .filter(plan::Column::Hash.is_in(plans.iter().map(|(_, hash)| hash)))
+            .into_tuple()
+            .all(tx)
+            .await?;
+        let found = BTreeSet::from_iter(&found);
+        let count = plans.iter().filter(|plan| found.contains(plan)).count();
+        demand(count as u64, plans.len() as u64, "the plan of a run is gone")?;
+    }
+    rows::insert_all(tx, runs.to_vec()).await
+}
+
 fn demand(found: u64, wanted: u64, fact: &str) -> Attempt<()> {
     if found == wanted { Ok(()) } else { Err(refused(fact).into()) }
 }
@@ -309,8 +131,9 @@ async fn change_run(tx: &Tx, change: &RunChange, now_us: i64) -> Attempt<()> {
     demand(done.rows_affected, 1, "a run is not where it was")
 }
 
-/// Tasks that are written by one statement: what becomes of the lease, and whether it had lapsed.
-type Group = (LeaseChange, bool);
+/// Tasks that are written by one statement: what becomes of the lease, whether it had lapsed, and
+/// by how much the epoch rises.
+type Group = (LeaseChange, bool, i64);
 
 async fn change_tasks(tx: &Tx, writes: &Writes, now_us: i64) -> Attempt<()> {
     let mut groups: BTreeMap<Group, Vec<task::Model>> = BTreeMap::new();
@@ -338,7 +161,8 @@ async fn change_tasks(tx: &Tx, writes: &Writes, now_us: i64) -> Attempt<()> {
             question: None,
             problem: None,
         };
-        groups.entry((change.lease, change.lapsed)).or_default().push(row);
+        let raise = change.epoch - change.was_epoch;
+        groups.entry((change.lease, change.lapsed, raise)).or_default().push(row);
     }
     for (group, tasks) in groups {
         for tasks in tasks.chunks(ROWS_MAX) {
@@ -356,15 +180,13 @@ async fn write_tasks(tx: &Tx, group: Group, tasks: &[task::Model], now_us: i64) 
         Attempts, EndedAtUs, Epoch, Failures, LeaseUntilUs, Losses, NotTaken, Number, Question,
         RunId, StartedAtUs, State,
     };
-    let (lease, lapsed) = group;
+    let (lease, lapsed, raise) = group;
     let mut columns = vec![State, Epoch, Attempts, Failures, Losses, NotTaken, EndedAtUs, Question];
     if lease != LeaseChange::Kept {
         columns.push(LeaseUntilUs);
     }
     let there = |column: task::Column| Expr::col((task::Entity, column));
     let given = |column: task::Column| Expr::col((Alias::new("excluded"), column));
-    // A new lease raises the epoch by one; nothing else does.
-    let raise = i64::from(lease == LeaseChange::New);
     let mut as_expected = there(Epoch).eq(given(Epoch).sub(raise));
     if lapsed {
         as_expected = as_expected.and(there(LeaseUntilUs).lte(now_us));
@@ -378,6 +200,20 @@ async fn write_tasks(tx: &Tx, group: Group, tasks: &[task::Model], now_us: i64) 
         .exec_without_returning(tx)
         .await?;
     demand(written, tasks.len() as u64, "a task is not where it was")
+}
+
+/// A lease may be renewed and given back in one turn, so this comes before the tasks change. One
+/// that only begins in this turn lasts as long as a renewal would make it.
+async fn renew_leases(tx: &Tx, writes: &Writes, now_us: i64) -> Attempt<()> {
+    let task = |change: &TaskChange| ((change.run.to_string(), change.number), change.was_epoch);
+    let was_epochs: HashMap<(String, i64), i64> = writes.tasks.iter().map(task).collect();
+    for (run, number, epoch) in &writes.renewals {
+        let was_epoch = was_epochs.get(&(run.to_string(), *number));
+        if was_epoch.is_none_or(|was_epoch| was_epoch >= epoch) {
+            renew(tx, run, *number, *epoch, now_us + writes.lease_us).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn renew(tx: &Tx, run: &RunId, number: i64, epoch: i64, until_us: i64) -> Attempt<()> {

@@ -2,7 +2,7 @@
 
 use crate::testing::{MINUTE, NOW, code, on_both, user, workspace};
 use crate::{
-    AlertChannel, AlertChannelId, AlertRule, Delivery, Inbox, InWorkspace, NewAlertChannel,
+    AlertChannel, AlertChannelId, AlertRule, Delivery, InWorkspace, Inbox, NewAlertChannel,
     NewAlertRule, NewNotification, NotificationKind, Sent, Store, WorkspaceId,
 };
 use futures::future;
@@ -165,13 +165,10 @@ async fn rules_are_for_their_pipelines_and_kinds_and_may_rest() {
         let home = store.workspace(&id);
         let channel = channel(&home, "ops").await;
         let failures = [NoticeKind::RunFailed];
-        let narrow = NewAlertRule {
-            pipelines: vec![name("orders")],
-            ..rule("narrow", &failures, &channel)
-        };
+        let narrow =
+            NewAlertRule { pipelines: vec![name("orders")], ..rule("narrow", &failures, &channel) };
         home.alert_rules().create(narrow, NOW).await.unwrap();
-        let resting =
-            NewAlertRule { is_active: false, ..rule("resting", &failures, &channel) };
+        let resting = NewAlertRule { is_active: false, ..rule("resting", &failures, &channel) };
         home.alert_rules().create(resting, NOW).await.unwrap();
         announce(&home, failed("stock"), NOW).await;
         announce(&home, succeeded("orders"), NOW).await;
@@ -222,10 +219,8 @@ async fn a_message_is_one_workers_until_its_claim_is_over_and_is_never_lost() {
         let (id, _) = workspace(&store, "sales").await;
         let home = store.workspace(&id);
         let channel = channel(&home, "ops").await;
-        let every = NewAlertRule {
-            window_seconds: 0,
-            ..rule("all", &[NoticeKind::RunFailed], &channel)
-        };
+        let every =
+            NewAlertRule { window_seconds: 0, ..rule("all", &[NoticeKind::RunFailed], &channel) };
         home.alert_rules().create(every, NOW).await.unwrap();
         let announcing = (0..20).map(|index| {
             let home = home.clone();
@@ -242,7 +237,9 @@ async fn a_message_is_one_workers_until_its_claim_is_over_and_is_never_lost() {
             claimed.iter().map(|delivery| delivery.id.to_string()).collect();
         assert_eq!((claimed.len(), ids.len()), (20, 20), "nobody has what another one has");
         // All four die. When their claims are over somebody finds every message.
-        assert!(store.alerts().claim(100, NOW + MINUTE, NOW + MINUTE - 1).await.unwrap().is_empty());
+        assert!(
+            store.alerts().claim(100, NOW + MINUTE, NOW + MINUTE - 1).await.unwrap().is_empty()
+        );
         let later = NOW + MINUTE;
         let again = store.alerts().claim(100, later + MINUTE, later).await.unwrap();
         let same: BTreeSet<String> = again.iter().map(|delivery| delivery.id.to_string()).collect();
@@ -270,7 +267,10 @@ async fn what_became_of_a_message_is_known_at_its_channel() {
         let again = Sent::Again(away.clone(), NOW + 5 * SECOND);
         store.alerts().settle(&first, again, NOW).await.unwrap();
         let row = home.alert_channels().get(&channel.id).await.unwrap();
-        assert_eq!((row.problem.map(|stored| stored.0.code), row.sent_at_us), (Some(away.code), None));
+        assert_eq!(
+            (row.problem.map(|stored| stored.0.code), row.sent_at_us),
+            (Some(away.code), None)
+        );
         assert!(claim(NOW + 4 * SECOND).await.is_none());
         let second = claim(NOW + 5 * SECOND).await.unwrap();
         assert_eq!((second.attempts, &second.id), (2, &first.id));
@@ -305,9 +305,11 @@ async fn channels_and_rules_are_changed_by_one_at_a_time_and_stay_in_their_works
 
         let made: AlertRule =
             home.alert_rules().create(rule("all", &NoticeKind::OF_RULES, &ops), NOW).await.unwrap();
-        let narrow = NewAlertRule { window_seconds: 0, ..rule("few", &[NoticeKind::RunLate], &ops) };
+        let narrow =
+            NewAlertRule { window_seconds: 0, ..rule("few", &[NoticeKind::RunLate], &ops) };
         let rules = home.alert_rules();
-        let changed = rules.change(&made.id, narrow.clone(), made.updated_at_us, NOW).await.unwrap();
+        let changed =
+            rules.change(&made.id, narrow.clone(), made.updated_at_us, NOW).await.unwrap();
         assert_eq!(rules.get(&made.id).await.unwrap(), changed);
         assert_eq!((changed.name.as_str(), changed.window_seconds), ("few", 0));
         assert_eq!(code(rules.change(&made.id, narrow, made.updated_at_us, NOW).await), "conflict");

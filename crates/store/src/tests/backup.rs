@@ -6,9 +6,9 @@ use model::Name;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-type Rows = BTreeMap<&'static str, Vec<Vec<Value>>>;
+pub(super) type Rows = BTreeMap<&'static str, Vec<Vec<Value>>>;
 
-async fn read(snapshot: &Snapshot) -> Rows {
+pub(super) async fn read(snapshot: &Snapshot) -> Rows {
     let mut all = Rows::new();
     for table in snapshot.tables() {
         let mut rows: Vec<Vec<Value>> = Vec::new();
@@ -64,7 +64,8 @@ async fn copy(rows: &Rows, snapshot: &Snapshot, target: &Database, existing: Exi
 /// Every pair of kinds: a copy of a copy of the other kind is the same again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_is_equal_on_the_same_and_on_the_other_kind_of_database() {
-    let kinds: Vec<fn() -> Option<Database>> = vec![|| Some(Database::sqlite()), Database::postgres];
+    let kinds: Vec<fn() -> Option<Database>> =
+        vec![|| Some(Database::sqlite()), Database::postgres];
     for source in &kinds {
         for target in &kinds {
             let (Some(source), Some(target)) = (source(), target()) else { continue };

@@ -1,53 +1,21 @@
-//! Runs from being accepted to being forgotten, their journal, and what they leave.
+//! Runs as they are found and forgotten, their logs and journal, and what they leave.
 
+use super::orchestration::{
+    add_runs, apply, begun, home as home_of, report, result, run as new_run, task,
+};
 use crate::testing::{DAY, MINUTE, NOW, code, hash, on_both, workspace};
 use crate::{
-    AuditCheckpoint, AuditFilter, Ending, InWorkspace, LakeTable, Lease, LineageEdge, LogLevel,
-    LogLine, NewAuditEntry, NewPreview, NewRun, NewSession, NewSignIn, RunFilter, RunStatus,
-    RunTrigger, SessionKind, SignInOutcome, Signer, Store, UserId, WorkspaceId,
+    AuditCheckpoint, AuditFilter, InWorkspace, LakeTable, LeaseChange, LineageEdge, LogFilter,
+    LogLevel, LogLine, NewAuditEntry, NewPreview, NewSession, NewSignIn, Run, RunFilter, RunRow,
+    RunStatus, RunTrigger, SessionKind, SignInOutcome, Signer, Store, UserId, WorkspaceId, Writes,
 };
-use futures::future;
-use model::run::{NodeReport, Outcome, RunEvent, RunId, RunKind, RunRecord};
-use model::{Name, Problem, TableName, codes};
+use model::run::{Outcome, RunEvent, RunId, RunKind, RunRecord};
+use model::{Name, TableName};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 fn name(text: &str) -> Name {
     Name::new(text).unwrap()
-}
-
-pub(super) fn new_run(pipeline: &str, now_us: i64) -> NewRun {
-    NewRun {
-        id: RunId::generate(now_us),
-        pipeline: name(pipeline),
-        definition_version: Some(3),
-        started_by: RunTrigger::Api,
-        triggered_by: None,
-        source_id: None,
-        params: serde_json::json!({"day": "2026-11-20", "text": "\u{0}"}),
-        interval_us: Some((NOW - DAY, NOW)),
-        priority: 0,
-        idempotency_key: None,
-    }
-}
-
-fn ending(status: RunStatus) -> Ending {
-    let report = NodeReport {
-        rows_in: 10,
-        rows_out: 7,
-        rejects: 3,
-        elapsed_ms: 12,
-        findings: BTreeMap::from([("not_null: amount".to_owned(), 3)]),
-        reasons: Vec::new(),
-    };
-    Ending {
-        status,
-        rows_in: 10,
-        rows_out: 7,
-        rows_rejected: 3,
-        problem: None,
-        nodes: BTreeMap::from([(name("orders"), report)]),
-    }
 }
 
 fn record(pipeline: &str, now_us: i64) -> RunRecord {
@@ -67,8 +35,9 @@ fn record(pipeline: &str, now_us: i64) -> RunRecord {
     }
 }
 
-fn line(at_us: i64, message: &str) -> LogLine {
+fn line(seq: i64, at_us: i64, message: &str) -> LogLine {
     LogLine {
+        seq,
         node: Some("orders".to_owned()),
         at_us,
         level: LogLevel::Info,
@@ -77,155 +46,24 @@ fn line(at_us: i64, message: &str) -> LogLine {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_same_idempotency_key_is_the_same_run_however_many_ask_at_once() {
-    on_both(async |store: Store| {
-        let (id, _) = workspace(&store, "sales").await;
-        let (other, _) = workspace(&store, "stock").await;
-        let runs = store.workspace(&id).runs();
-        let accept = |_| {
-            let key = Some("once".to_owned());
-            let new = NewRun { idempotency_key: key, ..new_run("orders", NOW) };
-            let runs = runs.clone();
-            async move { runs.accept(new, NOW).await.unwrap() }
-        };
-        let accepted = future::join_all((0..20).map(accept)).await;
-        assert!(accepted.iter().all(|run| *run == accepted[0]));
-        assert_eq!(accepted[0].params, new_run("orders", NOW).params);
-        assert_eq!(accepted[0].interval_us, Some((NOW - DAY, NOW)));
-        let key = Some("once".to_owned());
-        let theirs = NewRun { idempotency_key: key, ..new_run("orders", NOW) };
-        let theirs = store.workspace(&other).runs().accept(theirs, NOW).await.unwrap();
-        assert_ne!(theirs.id, accepted[0].id);
-        // Without a key every request is a run.
-        runs.accept(new_run("orders", NOW), NOW).await.unwrap();
-        runs.accept(new_run("orders", NOW), NOW).await.unwrap();
-        let list = runs.list(&RunFilter::default(), None, 50).await.unwrap();
-        assert_eq!(list.items.len(), 3);
-        assert_eq!(store.queue().waiting(50).await.unwrap().len(), 4);
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_run_has_one_worker_at_a_time_and_a_lost_one_cannot_end_it() {
-    on_both(async |store: Store| {
-        let (id, _) = workspace(&store, "sales").await;
-        let runs = store.workspace(&id).runs();
-        let queue = store.queue();
-        let low = runs.accept(new_run("orders", NOW), NOW).await.unwrap();
-        let high = NewRun { priority: 5, ..new_run("orders", NOW + MINUTE) };
-        let high = runs.accept(high, NOW).await.unwrap();
-        let order: Vec<_> = queue.waiting(9).await.unwrap().into_iter().map(|run| run.id).collect();
-        assert_eq!(order, [high.id.clone(), low.id.clone()]);
-
-        let workers = ["a", "b", "c", "d", "e"];
-        let claims = workers.map(|worker| queue.claim(&high.id, worker, NOW + MINUTE, NOW));
-        let (won, lost): (Vec<_>, Vec<_>) =
-            future::join_all(claims).await.into_iter().partition(Result::is_ok);
-        assert_eq!((won.len(), lost.len()), (1, 4));
-        assert!(lost.into_iter().all(|claim| code(claim) == "run_locked"));
-        let (run, first) = won.into_iter().next().unwrap().unwrap();
-        assert_eq!(
-            (run.status, run.lease_epoch, run.started_at_us),
-            (RunStatus::Running, 1, Some(NOW))
-        );
-        assert!(!queue.renew(&first, NOW + 2 * MINUTE).await.unwrap());
-
-        assert_eq!(queue.reclaim(NOW + MINUTE).await.unwrap(), []);
-        let reclaimed = queue.reclaim(NOW + 2 * MINUTE).await.unwrap();
-        assert_eq!((reclaimed.len(), reclaimed[0].status), (1, RunStatus::Queued));
-        assert_eq!(code(queue.renew(&first, NOW + DAY).await), "run_locked");
-        let (_, second) = queue.claim(&high.id, "f", NOW + DAY, NOW + 3 * MINUTE).await.unwrap();
-        let late = queue.finish(&first, ending(RunStatus::Succeeded), NOW + 3 * MINUTE).await;
-        assert_eq!(code(late), "run_locked");
-        let ended = queue.finish(&second, ending(RunStatus::Succeeded), NOW + 4 * MINUTE).await;
-        let ended = ended.unwrap();
-        assert_eq!((ended.status, ended.rows_out), (RunStatus::Succeeded, 7));
-        assert_eq!((ended.started_at_us, ended.ended_at_us), (Some(NOW), Some(NOW + 4 * MINUTE)));
-        let again = queue.finish(&second, ending(RunStatus::Failed), NOW + 5 * MINUTE).await;
-        assert_eq!(code(again), "run_locked");
-
-        let detail = runs.detail(&high.id).await.unwrap();
-        let attempts: Vec<_> =
-            detail.attempts.iter().map(|a| (a.number, a.status, a.ended_at_us)).collect();
-        let expected = [
-            (1, Some(RunStatus::Queued), Some(NOW + 2 * MINUTE)),
-            (2, Some(RunStatus::Succeeded), Some(NOW + 4 * MINUTE)),
-        ];
-        assert_eq!(attempts, expected);
-        assert_eq!(detail.nodes[0].report, ending(RunStatus::Succeeded).nodes[&name("orders")]);
-        assert_eq!(
-            (detail.checks[0].check.as_str(), detail.checks[0].offending),
-            ("not_null: amount", 3)
-        );
-        let unfinished = queue.unfinished().await.unwrap();
-        assert_eq!(unfinished.into_iter().map(|run| run.id).collect::<Vec<_>>(), [low.id]);
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_failed_run_says_why_and_can_wait_again() {
-    on_both(async |store: Store| {
-        let (id, _) = workspace(&store, "sales").await;
-        let runs = store.workspace(&id).runs();
-        let run = runs.accept(new_run("orders", NOW), NOW).await.unwrap();
-        let problem = Problem::new(&codes::FILE_NOT_FOUND, "no file").arg("path", "x").to_stored();
-        let failed = |status| Ending { problem: Some(problem.clone()), ..ending(status) };
-        let (_, lease) = store.queue().claim(&run.id, "a", NOW + DAY, NOW).await.unwrap();
-        let again = store.queue().finish(&lease, failed(RunStatus::Queued), NOW + 1).await.unwrap();
-        assert_eq!((again.status, again.ended_at_us), (RunStatus::Queued, None));
-        let (_, lease) = store.queue().claim(&run.id, "a", NOW + DAY, NOW + 2).await.unwrap();
-        let ended = store.queue().finish(&lease, failed(RunStatus::Failed), NOW + 3).await.unwrap();
-        assert_eq!(ended.problem.as_ref(), Some(&problem));
-        assert_eq!(runs.get(&run.id).await.unwrap(), ended);
-        assert_eq!(runs.detail(&run.id).await.unwrap().attempts[0].problem, Some(problem));
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn cancelling_stops_what_waits_at_once_and_tells_the_worker() {
-    on_both(async |store: Store| {
-        let (id, _) = workspace(&store, "sales").await;
-        let (runs, queue) = (store.workspace(&id).runs(), store.queue());
-        let waiting = runs.accept(new_run("orders", NOW), NOW).await.unwrap();
-        let stopped = runs.request_cancel(&waiting.id, NOW + 1).await.unwrap();
-        assert_eq!((stopped.status, stopped.ended_at_us), (RunStatus::Cancelled, Some(NOW + 1)));
-        assert_eq!(runs.get(&waiting.id).await.unwrap(), stopped);
-        assert_eq!(code(queue.claim(&waiting.id, "a", NOW + DAY, NOW).await), "run_locked");
-
-        let going = runs.accept(new_run("orders", NOW), NOW).await.unwrap();
-        let (_, lease) = queue.claim(&going.id, "a", NOW + MINUTE, NOW).await.unwrap();
-        let asked = runs.request_cancel(&going.id, NOW + 2).await.unwrap();
-        assert_eq!((asked.status, asked.ended_at_us), (RunStatus::Running, None));
-        assert!(queue.renew(&lease, NOW + MINUTE).await.unwrap());
-        // Its worker dies before it hears of it.
-        let lost = queue.reclaim(NOW + MINUTE).await.unwrap();
-        assert_eq!(lost[0].status, RunStatus::Cancelled);
-        let ended = runs.request_cancel(&going.id, NOW + DAY).await.unwrap();
-        assert_eq!(
-            (ended.status, ended.cancel_requested_at_us),
-            (RunStatus::Cancelled, Some(NOW + 2))
-        );
-        assert_eq!(code(runs.request_cancel(&RunId::generate(NOW), NOW).await), "run_not_found");
-    })
-    .await;
-}
-
 #[tokio::test]
 async fn runs_are_listed_by_what_is_asked_for() {
     on_both(async |store: Store| {
-        let (id, _) = workspace(&store, "sales").await;
-        let runs = store.workspace(&id).runs();
+        let home = home_of(&store, "sales", &["even", "odd"]).await;
+        let runs = home.runs();
+        let mut rows = Vec::new();
         for number in 0..7 {
-            let now_us = NOW + number * MINUTE;
             let pipeline = if number % 2 == 0 { "even" } else { "odd" };
-            let started_by = if number == 6 { RunTrigger::Manual } else { RunTrigger::Api };
-            let new = NewRun { started_by, ..new_run(pipeline, now_us) };
-            runs.accept(new, now_us).await.unwrap();
+            let mut row = new_run(&home, pipeline, NOW + number * MINUTE);
+            if number == 6 {
+                row.started_by = RunTrigger::Manual;
+            }
+            if number < 2 {
+                (row.status, row.ended_at_us) = (RunStatus::Failed, Some(NOW + DAY));
+            }
+            rows.push(row);
         }
+        add_runs(&store, &rows).await;
         let minutes = async |filter: RunFilter, limit| {
             let (mut after, mut seen) = (None, Vec::new());
             loop {
@@ -248,10 +86,129 @@ async fn runs_are_listed_by_what_is_asked_for() {
             ..Default::default()
         };
         assert_eq!(minutes(between, 9).await, [2, 1]);
-        let ended = RunFilter { status: vec![RunStatus::Failed], ..Default::default() };
-        assert_eq!(minutes(ended, 9).await, [0; 0]);
+        let by_status = |status: &[RunStatus]| {
+            let status = status.to_vec();
+            minutes(RunFilter { status, ..Default::default() }, 9)
+        };
+        assert_eq!(by_status(&[RunStatus::Failed]).await, [1, 0]);
+        assert_eq!(by_status(&[RunStatus::Failed, RunStatus::Queued]).await.len(), 7);
+        assert_eq!(by_status(&[RunStatus::Skipped]).await, [0; 0]);
         let list = runs.list(&RunFilter::default(), Some("../x"), 9).await;
         assert_eq!(code(list), "request_invalid");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_run_is_found_by_the_key_of_its_request_in_its_workspace() {
+    on_both(async |store: Store| {
+        let (home, other) = two_homes(&store).await;
+        let with_key = |home: &InWorkspace, key: Option<&str>| RunRow {
+            idempotency_key: key.map(str::to_owned),
+            ..new_run(home, "orders", NOW)
+        };
+        let ours = with_key(&home, Some("once"));
+        let theirs = with_key(&other, Some("once"));
+        // Without a key every request is a run.
+        let more = [with_key(&home, None), with_key(&home, None), with_key(&home, Some("Once"))];
+        add_runs(&store, &[&[ours.clone(), theirs.clone()], &more[..]].concat()).await;
+        let found = home.runs().by_key("once").await.unwrap();
+        assert_eq!(found, Some(Run::from(ours.clone())));
+        assert_eq!(home.runs().get(ours.id.run()).await.unwrap(), Run::from(ours));
+        assert_eq!(other.runs().by_key("once").await.unwrap(), Some(Run::from(theirs)));
+        assert_eq!(home.runs().by_key("on").await.unwrap(), None);
+        assert_eq!(other.runs().by_key("Once").await.unwrap(), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn intervals_are_those_of_one_pipeline_the_latest_run_last() {
+    on_both(async |store: Store| {
+        let home = home_of(&store, "sales", &["orders", "days"]).await;
+        let row = |pipeline, at_us, end_us: Option<i64>, status| RunRow {
+            interval_start_us: end_us.map(|end_us| end_us - DAY),
+            interval_end_us: end_us,
+            status,
+            ..new_run(&home, pipeline, NOW + at_us)
+        };
+        // In another order than that of time, so that only the instants tell it.
+        let rows = [
+            row("orders", 3, Some(1), RunStatus::Succeeded),
+            row("orders", 2, Some(2), RunStatus::Running),
+            row("orders", 1, Some(1), RunStatus::Failed),
+            row("orders", 4, None, RunStatus::Succeeded),
+            row("days", 5, Some(3), RunStatus::Succeeded),
+        ];
+        add_runs(&store, &rows).await;
+        let known = home.runs().intervals(&name("orders")).await.unwrap();
+        let expected =
+            [(1, RunStatus::Failed), (2, RunStatus::Running), (1, RunStatus::Succeeded)];
+        assert_eq!(known, expected);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_log_is_read_in_pages_and_by_node_level_and_text() {
+    on_both(async |store: Store| {
+        let home = home_of(&store, "sales", &["orders"]).await;
+        let row = new_run(&home, "orders", NOW);
+        add_runs(&store, std::slice::from_ref(&row)).await;
+        let (runs, id) = (home.runs(), row.id.run());
+        let said = |node: Option<&str>, level, message: &str| LogLine {
+            node: node.map(str::to_owned),
+            level,
+            ..line(0, NOW, message)
+        };
+        let lines = vec![
+            said(None, LogLevel::Info, "Began"),
+            said(Some("orders"), LogLevel::Debug, "read 100% of a_b"),
+            said(Some("orders"), LogLevel::Warn, "read 100 rows of axb!"),
+            said(Some("Orders"), LogLevel::Error, "ÉTÉ \\ it's \"over\""),
+            said(Some("days"), LogLevel::Error, "began again"),
+        ];
+        runs.append_log(id, lines.clone()).await.unwrap();
+        // Numbers are given when lines are written.
+        runs.append_log(id, vec![LogLine { seq: 1, ..line(1, NOW, "end") }]).await.unwrap();
+        let read = async |filter: LogFilter| {
+            let page = runs.log(id, &filter, None, 9).await.unwrap();
+            page.items.iter().map(|line| line.seq).collect::<Vec<_>>()
+        };
+        assert_eq!(read(LogFilter::default()).await, [1, 2, 3, 4, 5, 6]);
+        let with = |text: &str| LogFilter { text: Some(text.to_owned()), ..Default::default() };
+        let of = |node: &str| LogFilter { node: Some(node.to_owned()), ..Default::default() };
+        let by = |levels: &[LogLevel]| LogFilter { levels: levels.to_vec(), ..Default::default() };
+        let cases: &[(LogFilter, &[i64])] = &[
+            (of("orders"), &[2, 3, 6]),
+            (of("order_"), &[]),
+            (by(&[LogLevel::Error]), &[4, 5]),
+            (by(&[LogLevel::Error, LogLevel::Debug]), &[2, 4, 5]),
+            (with("began"), &[1, 5]),
+            (with("BEGAN"), &[1, 5]),
+            (with("%"), &[2]),
+            (with("0% OF"), &[2]),
+            (with("a_b"), &[2]),
+            (with("_"), &[2]),
+            (with("!"), &[3]),
+            (with("\\"), &[4]),
+            (with("'s \""), &[4]),
+            (with("ÉTÉ"), &[4]),
+            (with("nothing"), &[]),
+            (with(""), &[1, 2, 3, 4, 5, 6]),
+            (LogFilter { node: Some("days".to_owned()), ..with("began") }, &[5]),
+            (LogFilter { levels: vec![LogLevel::Info], ..with("began") }, &[1]),
+        ];
+        for (filter, expected) in cases {
+            assert_eq!(read(filter.clone()).await, *expected, "{filter:?}");
+        }
+        let page = runs.log(id, &with("read"), None, 1).await.unwrap();
+        assert_eq!(page.items, [LogLine { seq: 2, ..lines[1].clone() }]);
+        let page = runs.log(id, &with("read"), page.next.as_deref(), 1).await.unwrap();
+        assert_eq!(page.items, [LogLine { seq: 3, ..lines[2].clone() }]);
+        assert_eq!(page.next, None);
+        let page = runs.log(id, &LogFilter::default(), Some("x"), 1).await;
+        assert_eq!(code(page), "request_invalid");
     })
     .await;
 }
@@ -374,67 +331,71 @@ fn session(user: &UserId) -> NewSession {
     }
 }
 
+/// A run that has ended, with everything a run leaves.
+async fn leave_a_run(store: &Store, home: &InWorkspace, now_us: i64) -> RunId {
+    let mut row = new_run(home, "orders", now_us);
+    (row.status, row.ended_at_us) = (RunStatus::Succeeded, Some(now_us));
+    let writes = Writes {
+        new_runs: vec![row.clone()],
+        tasks: vec![task(&row, 0, (0, 1), LeaseChange::None)],
+        begun: vec![begun(&row, 0, 1)],
+        results: vec![result(&row, 0)],
+        reports: vec![report(&row)],
+        ..Writes::default()
+    };
+    apply(store, writes).await.unwrap();
+    home.runs().append_log(row.id.run(), vec![line(0, now_us, "began")]).await.unwrap();
+    row.id.run().clone()
+}
+
+async fn leave_traces(store: &Store, home: &InWorkspace, now_us: i64) {
+    let preview = NewPreview {
+        pipeline: name("orders"),
+        node: name(&format!("node_{}", now_us % 1000)),
+        data: serde_json::json!([]),
+        rows: 0,
+        columns: 0,
+    };
+    home.previews().put(preview, now_us).await.unwrap();
+    let entry = NewAuditEntry {
+        user: None,
+        actor: "ada".to_owned(),
+        action: "save".to_owned(),
+        resource_kind: "pipeline".to_owned(),
+        resource_id: None,
+        ip: None,
+        user_agent: None,
+        changes: serde_json::Value::Null,
+        person_salt: "salt".to_owned(),
+        person_hash: "of nobody".to_owned(),
+    };
+    home.audit().append(entry, |entry| entry.seq.to_string(), now_us).await.unwrap();
+    let new = NewSignIn {
+        user: None,
+        email: "a@b.c".to_owned(),
+        ip: None,
+        outcome: SignInOutcome::Succeeded,
+    };
+    store.sign_ins().record(new, now_us).await.unwrap();
+}
+
 #[tokio::test]
 async fn what_is_too_old_is_removed_and_the_rest_is_not() {
     on_both(async |store: Store| {
         let (id, owner) = workspace(&store, "sales").await;
         let home = store.workspace(&id);
-        let leave_traces = async |now_us: i64| {
-            let run = home.runs().accept(new_run("orders", now_us), now_us).await.unwrap();
-            let lease = store.queue().claim(&run.id, "a", now_us + DAY, now_us).await.unwrap().1;
-            store.queue().finish(&lease, ending(RunStatus::Succeeded), now_us).await.unwrap();
-            home.runs().append_log(&run.id, vec![line(now_us, "began")]).await.unwrap();
-            let preview = NewPreview {
-                pipeline: name("orders"),
-                node: name(&format!("node_{}", now_us % 1000)),
-                data: serde_json::json!([]),
-                rows: 0,
-                columns: 0,
-            };
-            home.previews().put(preview, now_us).await.unwrap();
-            let entry = NewAuditEntry {
-                user: None,
-                actor: "ada".to_owned(),
-                action: "save".to_owned(),
-                resource_kind: "pipeline".to_owned(),
-                resource_id: None,
-                ip: None,
-                user_agent: None,
-                changes: serde_json::Value::Null,
-                person_salt: "salt".to_owned(),
-                person_hash: "of nobody".to_owned(),
-            };
-            home.audit().append(entry, |entry| entry.seq.to_string(), now_us).await.unwrap();
-            let new = NewSignIn {
-                user: None,
-                email: "a@b.c".to_owned(),
-                ip: None,
-                outcome: SignInOutcome::Succeeded,
-            };
-            store.sign_ins().record(new, now_us).await.unwrap();
-        };
-        leave_traces(NOW).await;
-        leave_traces(NOW + 1).await;
-        // More than one transaction removes.
-        let last = home.runs().list(&RunFilter::default(), None, 1).await.unwrap().items.remove(0);
-        home.runs().append_log(&last.id, vec![line(NOW, "again"); 4_500]).await.unwrap();
-        let page = home.runs().log(&last.id, Some("4500"), 9).await.unwrap();
-        assert_eq!((page.items.len(), page.next), (1, None));
+        leave_traces(&store, &home, NOW).await;
+        leave_traces(&store, &home, NOW + 1).await;
         store.sessions().begin(session(&owner.id), NOW).await.unwrap();
         assert_eq!(store.clean_up(NOW + DAY - 1).await.unwrap(), Default::default());
-
         let done = store.clean_up(NOW + DAY).await.unwrap();
-        assert_eq!((done.previews, done.log_lines, done.tokens), (1, 0, 0));
+        assert_eq!((done.previews, done.tokens), (1, 0));
         let done = store.clean_up(NOW + 30 * DAY).await.unwrap();
-        assert_eq!((done.previews, done.log_lines, done.tokens), (1, 4_501, 1));
-        let done = store.clean_up(NOW + 90 * DAY).await.unwrap();
-        assert_eq!((done.log_lines, done.runs, done.audit_entries), (1, 1, 0));
-        let left = home.runs().list(&RunFilter::default(), None, 9).await.unwrap().items;
-        assert_eq!(left.len(), 1);
-        assert_eq!(home.runs().detail(&left[0].id).await.unwrap().attempts.len(), 1);
+        assert_eq!((done.previews, done.tokens), (1, 1));
+        assert_eq!(store.clean_up(NOW + 90 * DAY).await.unwrap().audit_entries, 0);
         // Audit entries stay until their segment is closed.
         let done = store.clean_up(NOW + 180 * DAY + 1).await.unwrap();
-        assert_eq!((done.audit_entries, done.sign_ins, done.runs), (0, 2, 1));
+        assert_eq!((done.audit_entries, done.sign_ins), (0, 2));
         let sign = |row: &AuditCheckpoint| format!("{}-{}", row.first_seq, row.last_seq);
         let signer = Signer { key_id: "k1".to_owned(), sign: Arc::new(sign) };
         let closed = home.audit().close(NOW, signer.clone()).await.unwrap().unwrap();
@@ -445,7 +406,7 @@ async fn what_is_too_old_is_removed_and_the_rest_is_not() {
         assert_eq!(home.audit().close(NOW + 9, signer).await.unwrap(), None);
         // The chain goes on from its last checkpoint when no entry is left.
         assert_eq!(store.clean_up(NOW + 180 * DAY + 1).await.unwrap().audit_entries, 1);
-        leave_traces(NOW + 181 * DAY).await;
+        leave_traces(&store, &home, NOW + 181 * DAY).await;
         let entries = home.audit().list(&AuditFilter::default(), None, 9).await.unwrap().items;
         assert_eq!(entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [3]);
         assert_eq!(entries[0].previous_hash, closed.last_hash);
@@ -453,14 +414,55 @@ async fn what_is_too_old_is_removed_and_the_rest_is_not() {
     .await;
 }
 
+#[tokio::test]
+async fn an_old_run_goes_with_all_it_left_but_its_journal() {
+    on_both(async |store: Store| {
+        let home = home_of(&store, "sales", &["orders"]).await;
+        let old = leave_a_run(&store, &home, NOW).await;
+        let young = leave_a_run(&store, &home, NOW + 1).await;
+        // One that has not ended stays, however old it is.
+        let waiting = new_run(&home, "orders", NOW - DAY);
+        add_runs(&store, std::slice::from_ref(&waiting)).await;
+        let begun = RunRecord { run: old.clone(), ..record("orders", NOW) };
+        home.journal().begin(&begun).await.unwrap();
+        // More than one transaction removes.
+        home.runs().append_log(&young, vec![line(0, NOW, "again"); 4_500]).await.unwrap();
+        let page = home.runs().log(&young, &LogFilter::default(), Some("4500"), 9).await.unwrap();
+        assert_eq!((page.items.len(), page.next), (1, None));
+        let done = store.clean_up(NOW + 30 * DAY - 1).await.unwrap();
+        assert_eq!((done.log_lines, done.runs), (0, 0));
+        let done = store.clean_up(NOW + 30 * DAY).await.unwrap();
+        assert_eq!((done.log_lines, done.runs), (4_501, 0));
+        let done = store.clean_up(NOW + 90 * DAY).await.unwrap();
+        assert_eq!((done.log_lines, done.runs), (1, 1));
+        assert_eq!(code(home.runs().detail(&old).await), "run_not_found");
+        let left = home.runs().detail(&young).await.unwrap();
+        assert_eq!((left.attempts.len(), left.tasks.len(), left.nodes.len()), (1, 1, 2));
+        assert_eq!(left.checks.len(), 2);
+        let done = store.clean_up(NOW + 900 * DAY).await.unwrap();
+        assert_eq!(done.runs, 1);
+        let rows = super::backup::read(&store.snapshot().await.unwrap()).await;
+        for table in ["tasks", "attempts", "node_runs", "check_results", "run_logs"] {
+            assert_eq!(rows[table].len(), 0, "{table}");
+        }
+        assert_eq!((rows["runs"].len(), rows["plans"].len()), (1, 1));
+        assert_eq!(home.journal().runs(&name("orders")).await.unwrap().len(), 1);
+    })
+    .await;
+}
+
+async fn two_homes(store: &Store) -> (InWorkspace, InWorkspace) {
+    (home_of(store, "sales", &["orders"]).await, home_of(store, "stock", &["orders"]).await)
+}
+
 async fn refuses_all(stock: &InWorkspace, run: &RunId) {
     let runs = stock.runs();
     assert_eq!(code(runs.get(run).await), "run_not_found");
     assert_eq!(code(runs.detail(run).await), "run_not_found");
-    assert_eq!(code(runs.request_cancel(run, NOW).await), "run_not_found");
-    assert_eq!(code(runs.append_log(run, vec![line(NOW, "x")]).await), "run_not_found");
-    assert_eq!(code(runs.log(run, None, 9).await), "run_not_found");
+    assert_eq!(code(runs.append_log(run, vec![line(0, NOW, "x")]).await), "run_not_found");
+    assert_eq!(code(runs.log(run, &LogFilter::default(), None, 9).await), "run_not_found");
     assert_eq!(runs.list(&RunFilter::default(), None, 9).await.unwrap().items, []);
+    assert_eq!(runs.intervals(&name("orders")).await.unwrap(), []);
     let silver = TableName::parse("silver.orders").unwrap();
     assert_eq!(code(stock.catalogue().get(&silver).await), "table_not_found");
     assert_eq!(code(stock.catalogue().remove(&silver).await), "table_not_found");
@@ -473,16 +475,8 @@ async fn refuses_all(stock: &InWorkspace, run: &RunId) {
 #[tokio::test]
 async fn runs_and_tables_of_another_workspace_are_not_found() {
     on_both(async |store: Store| {
-        let (id, _) = workspace(&store, "sales").await;
-        let (other, _) = workspace(&store, "stock").await;
-        let home = store.workspace(&id);
-        let run = home.runs().accept(new_run("orders", NOW), NOW).await.unwrap();
-        home.runs().append_log(&run.id, vec![line(NOW, "a"), line(NOW, "b")]).await.unwrap();
-        home.runs().append_log(&run.id, vec![line(NOW, "c")]).await.unwrap();
-        let page = home.runs().log(&run.id, None, 2).await.unwrap();
-        let rest = home.runs().log(&run.id, page.next.as_deref(), 2).await.unwrap();
-        assert_eq!(page.items, [line(NOW, "a"), line(NOW, "b")]);
-        assert_eq!((rest.items, rest.next), (vec![line(NOW, "c")], None));
+        let (home, other) = two_homes(&store).await;
+        let run = leave_a_run(&store, &home, NOW).await;
         home.catalogue().put(table("silver.orders", 1)).await.unwrap();
         let edges = vec![edge("a.a", "b.b", "one")];
         home.catalogue().put_lineage(&name("orders"), edges).await.unwrap();
@@ -500,16 +494,15 @@ async fn runs_and_tables_of_another_workspace_are_not_found() {
         assert_eq!(kept.data.0, preview.data);
         assert_eq!(home.previews().get(&pipeline, &node, NOW + DAY + 1).await.unwrap(), None);
 
-        refuses_all(&store.workspace(&other), &run.id).await;
-        assert_eq!(home.runs().get(&run.id).await.unwrap().status, RunStatus::Queued);
+        refuses_all(&other, &run).await;
+        assert_eq!(home.runs().get(&run).await.unwrap().status, RunStatus::Succeeded);
+        let lines = home.runs().log(&run, &LogFilter::default(), None, 9).await.unwrap().items;
+        assert_eq!(lines, [line(1, NOW, "began")]);
         let nowhere = store.workspace(&WorkspaceId::generate(NOW));
-        assert_eq!(code(nowhere.runs().accept(new_run("x", NOW), NOW).await), "not_found");
         assert_eq!(code(nowhere.catalogue().put(table("a.b", 1)).await), "not_found");
         let lineage = nowhere.catalogue().put_lineage(&name("x"), Vec::new()).await;
         assert_eq!(code(lineage), "not_found");
         assert_eq!(code(nowhere.previews().put(preview, NOW).await), "not_found");
-        let lease = Lease { run: RunId::generate(NOW), epoch: 1 };
-        assert_eq!(code(store.queue().renew(&lease, NOW).await), "run_locked");
     })
     .await;
 }

@@ -19,7 +19,11 @@ pub(super) fn pages() -> BTreeMap<String, String> {
         (Kind::Relational, "Transforms", "Each compiles to one SQL query."),
         (Kind::Operator, "Operators", "Rows in, rows out, by a program."),
         (Kind::Sink, "Sinks", "Rows leave, in one commit per run."),
-        (Kind::Action, "Actions", "Something else is done, on a server, before or after rows move."),
+        (
+            Kind::Action,
+            "Actions",
+            "Something else is done, on a server, before or after rows move.",
+        ),
     ];
     for (kind, title, what) in kinds {
         let entries: Vec<&Entry> = registry.iter().filter(|entry| entry.kind() == kind).collect();

@@ -11,6 +11,7 @@ const PLAIN: &[(&str, &str)] = &[
     ("TableName", "table, as `zone.table`"),
     ("Secret", "secret"),
     ("PortRef", "node, or `node.port`"),
+    ("Span", "length of time, as `1h30m`"),
     ("Version", "`1`"),
 ];
 

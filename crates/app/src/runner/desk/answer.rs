@@ -108,6 +108,10 @@ pub(super) async fn answer(bench: &mut Bench, asked: Asked) -> Answered {
             let opened = bench.documents(&workspace, check.documents);
             value(documents::check(opened).await)
         }
+        Question::Plans(wanted) => {
+            let workbench = bench.documents(&workspace, Some(wanted.documents))?;
+            value(documents::plans(&workbench)?)
+        }
         Question::Explain(wanted) => {
             let workbench = bench.documents(&workspace, wanted.documents)?;
             value(documents::explain(&workbench, &wanted.pipeline, wanted.node).await?)

@@ -22,7 +22,7 @@ use tokio::time::timeout;
 /// This very program, also when its file has been replaced since.
 const THIS_PROGRAM: &str = "/proc/self/exe";
 /// What only the server itself may know.
-const WITHHELD: &[&str] = &[metadata::DATABASE, metadata::MASTER_KEY];
+const WITHHELD: &[&str] = metadata::WITHHELD;
 /// The first line of an answer is no longer than this.
 const LINE_BYTES_MAX: u64 = 256 << 20;
 /// Questions that wait, of all workspaces together.

@@ -162,7 +162,10 @@ mod tests {
         frames.write_all(&[7; FRAME_BYTES_MAX]).unwrap();
         frames.end(Err(Problem::new(&codes::FILE_CORRUPT, "a file is damaged"))).unwrap();
         let (bytes, problem) = read(&sent).await;
-        assert_eq!((bytes.len(), problem.unwrap().message()), (FRAME_BYTES_MAX, "a file is damaged"));
+        assert_eq!(
+            (bytes.len(), problem.unwrap().message()),
+            (FRAME_BYTES_MAX, "a file is damaged")
+        );
         let mut cut = &sent[..100];
         assert!(next_frame(&mut cut).await.is_err());
         let mut lying = [0xff, 0, 0, 0].as_slice();

@@ -49,7 +49,9 @@ fn sentence(notice: &Notice) -> String {
         Notice::RunRecovered { pipeline, failures, failing_since_us, .. } => {
             let times = if *failures == 1 { "time" } else { "times" };
             let since = time(*failing_since_us);
-            format!("A run of {pipeline} succeeded. It had failed {failures} {times} since {since}.")
+            format!(
+                "A run of {pipeline} succeeded. It had failed {failures} {times} since {since}."
+            )
         }
         Notice::RunSucceeded { pipeline, .. } => format!("A run of {pipeline} succeeded."),
         Notice::RunLate { pipeline, due_us, .. } => {

@@ -186,10 +186,12 @@ proptest! {
                 prop_assert!(changed.starts_with(&text[..place.start]), "{}", changed);
                 prop_assert!(changed.ends_with(&text[place.end..]), "{}", changed);
             }
-            Err(problem) => prop_assert!(
-                new.as_str().is_some_and(|text| text.contains(|c: char| c.is_control() || !c.is_ascii())),
-                "{}: {} in\n{}", problem, new, text
-            ),
+            // Characters that YAML keeps for itself.
+            Err(problem) => {
+                let is_odd = |c: char| c.is_control() || !c.is_ascii();
+                let may_be = new.as_str().is_some_and(|text| text.contains(is_odd));
+                prop_assert!(may_be, "{}: {} in\n{}", problem, new, text);
+            }
         }
     }
 }

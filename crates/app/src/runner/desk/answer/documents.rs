@@ -10,7 +10,7 @@ use api::tables::Lineage;
 use engine::outline;
 use model::problem::StoredProblem;
 use model::{Name, Problem, TableName, codes};
-use server::PreviewQuestion;
+use server::{PipelinePlan, PreviewQuestion};
 
 type Found<T> = Result<T, Vec<Problem>>;
 
@@ -20,6 +20,20 @@ pub(super) async fn check(opened: Found<Workbench>) -> Vec<StoredProblem> {
         Err(problems) => problems.clone(),
     };
     found.iter().map(Problem::to_stored).collect()
+}
+
+pub(super) fn plans(workbench: &Workbench) -> Found<Vec<PipelinePlan>> {
+    let files = &workbench.folder.pipelines;
+    let plans = crate::plans::plans(files, &workbench.registry)?.into_iter();
+    let planned = plans.map(|(name, plan)| {
+        let pipeline = &files[&name].pipeline;
+        PipelinePlan {
+            plan,
+            description: pipeline.description.clone(),
+            tags: pipeline.tags.clone(),
+        }
+    });
+    Ok(planned.collect())
 }
 
 pub(super) async fn lineage(

@@ -2,8 +2,8 @@
 
 use crate::workbench::registry;
 use api::modules::{ExampleRows, Module, ModuleExample, ModuleHead, ModuleInputs, ModuleKind};
-use contracts::module::{Example, InputPorts, Kind};
 use contracts::Entry;
+use contracts::module::{Example, InputPorts, Kind};
 use serde_json::Value;
 
 pub(super) fn all() -> Vec<Module> {

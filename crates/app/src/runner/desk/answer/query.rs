@@ -89,8 +89,7 @@ impl Kept {
         let options = IpcWriteOptions::default();
         let options =
             options.try_with_compression(Some(CompressionType::LZ4_FRAME)).map_err(unwritable)?;
-        let writer =
-            FileWriter::try_new_with_options(file, schema, options).map_err(unwritable)?;
+        let writer = FileWriter::try_new_with_options(file, schema, options).map_err(unwritable)?;
         let coalescer = BatchCoalescer::new(Arc::clone(schema), BATCH_ROWS);
         Ok(Self { coalescer, writer, rows: 0 })
     }

@@ -137,8 +137,7 @@ mod tests {
         let rows = rows.unwrap();
         assert!(rows.schema().to_string().contains("Utf8View"), "{}", rows.schema());
         let kept = Kept::default();
-        let mut writer =
-            writer(RowFormat::Arrow, &rows.schema(), Box::new(kept.clone())).unwrap();
+        let mut writer = writer(RowFormat::Arrow, &rows.schema(), Box::new(kept.clone())).unwrap();
         writer.write(&rows).unwrap();
         writer.finish().unwrap();
         let bytes = kept.0.lock().unwrap().clone();

@@ -154,7 +154,7 @@ fn change_columns(info: &TableInfo, common: &[&str]) -> Vec<Column> {
     };
     let columns = columns(&info.schema).into_iter();
     let columns = columns.filter(|column| common.contains(&column.name.as_str()));
-    [own(CHANGE, "text"), own(COUNT, "integer")].into_iter().chain(columns).collect()
+    [own(CHANGE, "string"), own(COUNT, "integer")].into_iter().chain(columns).collect()
 }
 
 /// Versions of the same files have the same rows.
@@ -207,8 +207,7 @@ async fn count(
 }
 
 fn counts(batch: &RecordBatch) -> Result<(u64, u64)> {
-    let (Some(changes), Some(counts)) =
-        (batch.column_by_name(CHANGE), batch.column_by_name(COUNT))
+    let (Some(changes), Some(counts)) = (batch.column_by_name(CHANGE), batch.column_by_name(COUNT))
     else {
         return Err(super::rows::unwritable("a difference has no counts"));
     };
