@@ -2,6 +2,7 @@
 
 use contracts::action::{ChildEnd, ChildRun};
 use model::{Problem, codes};
+use std::collections::HashMap;
 
 /// What a run is started under: a later attempt at the task starts it anew only if it failed.
 pub(crate) fn key(name: &str, attempt: u32) -> String {
@@ -18,20 +19,34 @@ pub(crate) enum Child<'a> {
     Ended(&'a ChildRun, ChildEnd),
 }
 
-/// The run under `name` among those that the task has started.
-pub(crate) fn find<'a>(runs: &'a [ChildRun], name: &str, attempt: u32) -> Child<'a> {
-    let attempt_of = |run: &ChildRun| -> Option<u32> {
-        let (of, attempt) = run.key.rsplit_once('/')?;
-        (of == name).then(|| attempt.parse().ok()).flatten()
-    };
-    let numbered = runs.iter().filter_map(|run| Some((attempt_of(run)?, run)));
-    match numbered.max_by_key(|(attempt, _)| *attempt) {
-        None => Child::ToStart,
-        Some((_, ChildRun { end: None, .. })) => Child::Running,
-        Some((started, run @ ChildRun { end: Some(end), .. })) => {
-            match *end == ChildEnd::Succeeded || started >= attempt {
-                true => Child::Ended(run, *end),
-                false => Child::ToStart,
+/// The latest run under each name.
+pub(crate) struct Latest<'a>(HashMap<&'a str, (u32, &'a ChildRun)>);
+
+impl<'a> Latest<'a> {
+    /// Of the runs that a task has started.
+    pub(crate) fn of(runs: &'a [ChildRun]) -> Self {
+        let mut latest: HashMap<&str, (u32, &ChildRun)> = HashMap::with_capacity(runs.len());
+        for run in runs {
+            let Some((name, attempt)) = run.key.rsplit_once('/') else { continue };
+            let Ok(attempt) = attempt.parse() else { continue };
+            let known = latest.entry(name).or_insert((attempt, run));
+            if known.0 <= attempt {
+                *known = (attempt, run);
+            }
+        }
+        Self(latest)
+    }
+
+    /// The run under `name`, as the attempt `attempt` sees it.
+    pub(crate) fn find(&self, name: &str, attempt: u32) -> Child<'a> {
+        match self.0.get(name) {
+            None => Child::ToStart,
+            Some((_, ChildRun { end: None, .. })) => Child::Running,
+            Some((started, run @ ChildRun { end: Some(end), .. })) => {
+                match *end == ChildEnd::Succeeded || *started >= attempt {
+                    true => Child::Ended(run, *end),
+                    false => Child::ToStart,
+                }
             }
         }
     }

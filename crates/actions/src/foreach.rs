@@ -1,10 +1,11 @@
 //! `foreach`: a pipeline is run once for each item of a list.
 
-use crate::children::{self, Child};
+use crate::children::{self, Child, Latest};
 use crate::template::{self, Words};
 use async_trait::async_trait;
 use contracts::Example;
 use contracts::action::{Action, ActionModule, ChildEnd, Scope, Services, Step, Unfilled};
+use futures::future::try_join_all;
 use model::{Name, Problem, Result, codes};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -103,8 +104,9 @@ struct Tally {
 impl Settings {
     fn tally(&self, runs: &[contracts::action::ChildRun], count: usize, attempt: u32) -> Tally {
         let mut tally = Tally::default();
+        let latest = Latest::of(runs);
         for index in 0..count {
-            match children::find(runs, &index.to_string(), attempt) {
+            match latest.find(&index.to_string(), attempt) {
                 Child::ToStart => tally.to_start.push(index),
                 Child::Running => tally.running += 1,
                 Child::Ended(child, end) => {
@@ -148,10 +150,12 @@ impl Action for Settings {
             tally.to_start.clear();
         }
         let room = self.at_once.saturating_sub(tally.running);
-        for index in tally.to_start.iter().take(usize::try_from(room).unwrap_or(usize::MAX)) {
-            self.start(items, *index, scope, services).await?;
-            tally.running += 1;
-        }
+        let room = usize::try_from(room).unwrap_or(usize::MAX);
+        // Together: what is asked for at the same time is written at the same time.
+        let starting = tally.to_start.iter().take(room);
+        let starting = starting.map(|index| self.start(items, *index, scope, services));
+        let started = try_join_all(starting).await?;
+        tally.running += u32::try_from(started.len()).unwrap_or(u32::MAX);
         if tally.running > 0 {
             return Ok(Step::Runs);
         }

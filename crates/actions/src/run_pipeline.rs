@@ -1,6 +1,6 @@
 //! `run_pipeline`: another pipeline is run.
 
-use crate::children::{self, Child};
+use crate::children::{self, Child, Latest};
 use async_trait::async_trait;
 use contracts::Example;
 use contracts::action::{Action, ActionModule, ChildEnd, Scope, Services, Step};
@@ -66,7 +66,7 @@ impl Action for Settings {
 
     async fn decide(&self, scope: &Scope, services: &dyn Services) -> Result<Step> {
         let runs = services.runs().await?;
-        match children::find(&runs, NAME, scope.attempt) {
+        match Latest::of(&runs).find(NAME, scope.attempt) {
             Child::ToStart => {
                 let key = children::key(NAME, scope.attempt);
                 let run = services.start_run(&self.pipeline, self.params.clone(), &key).await?;

@@ -8,6 +8,7 @@ pub mod audit;
 pub mod auth;
 pub mod connections;
 pub mod definitions;
+pub mod health;
 pub mod live;
 pub mod modules;
 pub mod page;

@@ -171,11 +171,11 @@ nodes:
         assert_eq!(
             found,
             [
-                "5:48: `b` starts `c`, which starts `b` again",
-                "5:48: `c` starts `b`, which starts `c` again",
+                "5:50: `b` starts `c`, which starts `b` again",
+                "5:50: `c` starts `b`, which starts `c` again",
             ]
         );
-        assert_eq!(refused(&[&a]), ["5:48: there is no pipeline `b`"]);
+        assert_eq!(refused(&[&a]), ["5:50: there is no pipeline `b`"]);
         let plain = "name: c\nnodes: [{id: w, use: wait, with: {for: 1s}}]\n";
         assert_eq!(plans(&files(&[&a, &b, plain]), &registry()).unwrap().len(), 3);
     }

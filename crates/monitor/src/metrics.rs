@@ -42,6 +42,10 @@ pub enum RunStatus {
     Failed,
     /// Stopped by a person.
     Cancelled,
+    /// It took longer than it may.
+    TimedOut,
+    /// It never began, because of another run of its pipeline.
+    Skipped,
     /// Set aside because it took its workers with it.
     Quarantined,
 }
@@ -53,6 +57,8 @@ impl RunStatus {
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
+            Self::TimedOut => "timed_out",
+            Self::Skipped => "skipped",
             Self::Quarantined => "quarantined",
         }
     }

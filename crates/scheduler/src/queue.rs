@@ -171,6 +171,17 @@ impl Queue {
         self.lanes.values().flat_map(|lane| lane.lines.values()).map(BTreeMap::len).sum()
     }
 
+    /// The first node of each line: the ones that have waited longest, but for priorities.
+    pub(crate) fn heads(&self) -> impl Iterator<Item = NodeKey> {
+        let lines = self.lanes.values().flat_map(|lane| lane.lines.values());
+        lines.filter_map(|line| line.first_key_value()).map(|((_, node), _)| *node)
+    }
+
+    /// How many nodes are worked at.
+    pub(crate) fn running_count(&self) -> usize {
+        self.lanes.values().map(|lane| lane.running as usize).sum()
+    }
+
     /// How many nodes are worked at in `workspace`.
     #[cfg(test)]
     pub(crate) fn running(&self, workspace: WorkspaceId) -> u32 {

@@ -205,6 +205,20 @@ impl State {
         self.queue.len()
     }
 
+    /// Since when the node that has waited longest for a worker waits, in µs since the epoch.
+    pub fn oldest_ready_us(&self) -> Option<Micros> {
+        let since = |node: NodeKey| match self.node_state(node) {
+            Some(NodeState::Ready { since_us }) => Some(since_us),
+            _ => None,
+        };
+        self.queue.heads().filter_map(since).min()
+    }
+
+    /// How many nodes are worked at.
+    pub fn leased_count(&self) -> usize {
+        self.queue.running_count()
+    }
+
     /// Pools with the slots that are held and the slots that there are (none: no limit).
     pub fn pool_usage(&self) -> impl Iterator<Item = (PoolId, u32, Option<u32>)> {
         self.pools.usage()

@@ -10,7 +10,7 @@ use crate::identity::seal::Seals;
 use crate::identity::throttle::Throttle;
 use crate::identity::token::AccessTokens;
 use crate::mirror::{Mirror, Place};
-use crate::orchestrator::{LETTERS_MAX, Letter};
+use crate::orchestrator::{LETTERS_MAX, Letter, Progress};
 use crate::publishing::Unpublished;
 use crate::queries::Queries;
 use crate::runs::{Live, Runner};
@@ -84,6 +84,8 @@ pub struct App {
     pub(crate) inbox: Arc<Mutex<mpsc::Receiver<Letter>>>,
     /// Whether this server leads.
     pub(crate) leads: watch::Sender<bool>,
+    /// How far its scheduler is.
+    pub(crate) progress: watch::Sender<Progress>,
 }
 
 impl App {
@@ -119,6 +121,7 @@ impl App {
             letters,
             inbox: Arc::new(Mutex::new(inbox)),
             leads: watch::Sender::new(false),
+            progress: watch::Sender::default(),
         })
     }
 

@@ -32,7 +32,7 @@ use model::run::RunId;
 use model::{Name, Problem, Result, codes};
 use scheduler::{Answer, NodeKey, Poll, Report};
 use serde_json::Value;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use store::{NewPipeline, WorkspaceId};
 use tokio::sync::oneshot;
 
@@ -41,6 +41,19 @@ pub(crate) const LETTERS_MAX: usize = 4_096;
 /// How often it is looked whether the server that leads has taken up a wish, and how long.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 const LOOKS_MAX: u32 = 200;
+
+/// How far the scheduler of this server is.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Progress {
+    /// When it took its last turn; none when it never led.
+    pub(crate) turned: Option<Instant>,
+    /// For how long something has been due, in µs.
+    pub(crate) overdue_us: i64,
+    /// Tasks that wait for a worker.
+    pub(crate) waiting: u64,
+    /// How long the oldest of them has waited, in µs.
+    pub(crate) oldest_us: i64,
+}
 
 /// What somebody tells the scheduler; it is answered when it is durable.
 #[derive(Debug)]

@@ -1,12 +1,13 @@
 //! Tests of what holds everywhere: opening, durability, races, servers that go away.
 
-// mod alerts;
+mod alerts;
 mod backup;
 mod documents;
-// mod history;
+mod history;
 mod identity;
 mod opening;
 mod orchestration;
 mod pipelines;
-// mod races;
-// mod schedules;
+mod races;
+mod runs;
+mod schedules;

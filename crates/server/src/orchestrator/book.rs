@@ -53,6 +53,30 @@ pub(super) struct TaskEntry {
     pub(super) answer: Option<Answer>,
     /// The runs that it has started.
     pub(super) children: Vec<ChildRun>,
+    /// Their places among these, by what they were started under.
+    places: HashMap<String, usize>,
+    /// Since when it waits for a worker, in µs since the epoch.
+    pub(super) ready_us: Option<i64>,
+}
+
+impl TaskEntry {
+    /// A task that has begun.
+    pub(super) fn new(
+        first_us: Option<i64>,
+        count: i64,
+        attempt: Option<(i64, i64)>,
+        answer: Option<Answer>,
+    ) -> Self {
+        Self { first_us, count, attempt, answer, ..Self::default() }
+    }
+
+    /// Notes a run that it has started.
+    pub(super) fn add_child(&mut self, child: ChildRun) {
+        if !self.places.contains_key(&child.key) {
+            self.places.insert(child.key.clone(), self.children.len());
+            self.children.push(child);
+        }
+    }
 }
 
 impl RunEntry {
@@ -184,6 +208,14 @@ impl Book {
         task.map(|task| task.children.clone()).unwrap_or_default()
     }
 
+    /// The run that a task has started under `key`.
+    pub(super) fn child(&self, node: NodeKey, key: &str) -> Option<RunId> {
+        let runs = self.open();
+        let task = runs.get(&node.run)?.tasks.get(&node.node)?;
+        let place = *task.places.get(key)?;
+        task.children.get(place).map(|child| child.run.clone())
+    }
+
     /// What a person has answered to a task.
     pub(super) fn answer(&self, node: NodeKey) -> Option<Answer> {
         let runs = self.open();
@@ -195,9 +227,7 @@ impl Book {
         let mut runs = self.open();
         let Some(entry) = runs.get_mut(&node.run) else { return };
         let task = entry.tasks.entry(node.node).or_default();
-        if task.children.iter().all(|child| child.key != key) {
-            task.children.push(ChildRun { key, run, end: None, output: Map::new() });
-        }
+        task.add_child(ChildRun { key, run, end: None, output: Map::new() });
     }
 
     /// Notes that a run which a task has started has ended.

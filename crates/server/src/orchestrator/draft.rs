@@ -7,6 +7,7 @@ use super::names::Names;
 use model::Name;
 use model::problem::StoredProblem;
 use model::run::NodeReport;
+use monitor::metrics;
 use scheduler::{
     Command, Message, NodeEnd, NodeKey, NodeRow, NodeState, Origin, RunEnd, RunKey, RunRow,
     RunStatus, WorkerId,
@@ -333,6 +334,9 @@ impl<'a> Draft<'a> {
         let Some(name) = name else { return };
         let (run, workspace) = (entry.id.clone(), entry.workspace.clone());
         let known = entry.tasks.entry(key.node).or_default();
+        if let NodeState::Ready { since_us } = row.state {
+            known.ready_us = Some(since_us);
+        }
         if let Some(number) = ended_attempt(known, row) {
             let told = task.filter(|task| task.node == key);
             self.writes.ended.push(AttemptEnded {
@@ -446,6 +450,9 @@ fn begun_attempt(known: &mut TaskEntry, row: &NodeRow, now_us: i64) -> Option<(i
     };
     if known.attempt.is_some() {
         return None;
+    }
+    if let Some(ready_us) = known.ready_us.take() {
+        metrics::task_started((now_us - ready_us).max(0) as f64 / 1e6);
     }
     known.count = begun.0;
     known.attempt = Some((begun.0, now_us));

@@ -6,6 +6,7 @@ use contracts::action::ChildEnd;
 use model::notice::Notice;
 use model::problem::StoredProblem;
 use model::{Problem, codes};
+use monitor::metrics;
 use scheduler::{RunEnd, RunKey, RunStatus};
 
 /// How a run ended, for the action that has started it.
@@ -15,6 +16,18 @@ pub(super) fn child_end(end: RunEnd) -> ChildEnd {
         RunEnd::Failed | RunEnd::TimedOut => ChildEnd::Failed,
         RunEnd::Cancelled => ChildEnd::Cancelled,
         RunEnd::Skipped => ChildEnd::Skipped,
+    }
+}
+
+/// How a run ended, for the metrics.
+pub(super) fn ended(end: RunEnd, entry: &RunEntry) -> metrics::RunStatus {
+    match end {
+        RunEnd::Succeeded => metrics::RunStatus::Succeeded,
+        RunEnd::Failed if entry.is_quarantined => metrics::RunStatus::Quarantined,
+        RunEnd::Failed => metrics::RunStatus::Failed,
+        RunEnd::Cancelled => metrics::RunStatus::Cancelled,
+        RunEnd::TimedOut => metrics::RunStatus::TimedOut,
+        RunEnd::Skipped => metrics::RunStatus::Skipped,
     }
 }
 

@@ -45,6 +45,7 @@ pub async fn orchestrate(app: App, mut stop: watch::Receiver<bool>) {
                 let epoch = lead.epoch;
                 keep_leading(&app, lead, &mut letters, &mut stop).await;
                 app.leads.send_replace(false);
+                monitor::metrics::leader(false);
                 if let Err(problem) = app.store.orchestration().resign(epoch).await {
                     tracing::warn!(%problem, "the lead could not be handed on");
                 }
@@ -94,6 +95,7 @@ async fn keep_leading(
             Leading::new(app.clone(), lead.clone(), loaded, Arc::clone(&book), messages.clone());
         leading.take_back(std::mem::take(&mut unanswered));
         app.leads.send_replace(true);
+        monitor::metrics::leader(true);
         let ended = leading.lead(letters, stop, me).await;
         (lead, unanswered) = leading.end();
         if let Err(problem) = ended {

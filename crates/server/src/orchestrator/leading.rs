@@ -248,7 +248,7 @@ pub(super) async fn load_children(app: &App, book: &Book) -> Result<()> {
             let task =
                 runs.get_mut(&parent.run).and_then(|entry| entry.tasks.get_mut(&parent.node));
             if let (Some(task), Some((_, child))) = (task, child) {
-                task.children.push(child);
+                task.add_child(child);
             }
         }
     }

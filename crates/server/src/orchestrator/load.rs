@@ -240,11 +240,8 @@ fn node(run: RunKey, task: Task, entry: &mut RunEntry) -> Result<NodeRow> {
         _ => None,
     };
     let answer = task.answer.and_then(|answer| serde_json::from_value(answer.0).ok());
-    let children: Vec<ChildRun> = Vec::new();
-    let first_us = task.started_at_us;
-    entry
-        .tasks
-        .insert(number, TaskEntry { first_us, count: task.attempts, attempt, answer, children });
+    let begun = TaskEntry::new(task.started_at_us, task.attempts, attempt, answer);
+    entry.tasks.insert(number, begun);
     Ok(NodeRow {
         key: NodeKey { run, node: number },
         state,

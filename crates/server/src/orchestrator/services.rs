@@ -38,9 +38,8 @@ impl Services for TaskServices {
         params: Map<String, Value>,
         key: &str,
     ) -> Result<RunId> {
-        let known = self.book.children(self.node).into_iter().find(|child| child.key == key);
-        if let Some(child) = known {
-            return Ok(child.run);
+        if let Some(run) = self.book.child(self.node, key) {
+            return Ok(run);
         }
         let workspace = {
             let runs = self.book.open();

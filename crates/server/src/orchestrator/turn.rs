@@ -1,14 +1,16 @@
 //! One turn: letters become events, events commands, commands one transaction, and then effects.
 
 use super::draft::{Draft, Effects, Extras, RunExtras, TaskExtras};
-use super::effects::child_end;
+use super::effects::{child_end, ended};
 use super::files::watch;
 use super::leading::Leading;
 use super::names::{Line, pipeline_number, signal_number, table_signal, workspace_number};
 use super::wishes::{StartWish, Wish};
 use super::{Body, Letter, load};
+use crate::orchestrator::Progress;
 use model::run::RunId;
 use model::{Name, Problem, Result, codes};
+use monitor::metrics;
 use scheduler::{
     Backfill, BackfillStatus, Command, Definition, Event, Interval, NodeKey, NodeState, Origin,
     Request, RunKey,
@@ -16,6 +18,7 @@ use scheduler::{
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Instant;
 use store::WorkspaceId;
 
 /// A letter is given up after so many turns that have failed with it.
@@ -35,6 +38,7 @@ impl Leading {
     /// Takes up all letters and what is due. After a problem this state is of no use any more;
     /// the letters are kept.
     pub(super) async fn turn(&mut self) -> Result<()> {
+        let begin = Instant::now();
         let letters = std::mem::take(&mut self.next);
         let now_us = self.now_us();
         let mut outcomes = Vec::with_capacity(letters.len());
@@ -75,7 +79,25 @@ impl Leading {
             let _ = letter.reply.send(outcome.map(|outcome| outcome.run));
         }
         self.follow(effects);
+        self.note_progress(begin, now_us);
         Ok(())
+    }
+
+    /// Says how far the scheduler is, for those who watch it.
+    fn note_progress(&self, begin: Instant, now_us: i64) {
+        metrics::scheduler_turn(begin.elapsed().as_secs_f64());
+        metrics::store_commits(self.app.store.commits());
+        let waiting = self.state.ready_count() as u64;
+        let oldest_us = self.state.oldest_ready_us().map_or(0, |since_us| now_us - since_us);
+        metrics::queue(waiting, oldest_us.max(0) as f64 / 1e6);
+        metrics::leases(self.state.leased_count() as u64);
+        let overdue_us = self.state.next_us().map_or(0, |next_us| (now_us - next_us).max(0));
+        self.app.progress.send_replace(Progress {
+            turned: Some(begin),
+            overdue_us,
+            waiting,
+            oldest_us: oldest_us.max(0),
+        });
     }
 
     async fn take_up(
@@ -196,9 +218,9 @@ impl Leading {
         });
         let parent = parent.transpose()?;
         if let Some((node, key)) = &parent {
-            let known = self.book.children(*node).into_iter().find(|child| child.key == *key);
-            if let Some(child) = known {
-                return Ok(Outcome { run: Some(child.run), ..Outcome::default() });
+            let known = self.book.child(*node, key);
+            if known.is_some() {
+                return Ok(Outcome { run: known, ..Outcome::default() });
             }
         }
         if let Some(key) = &start.key {
@@ -375,6 +397,11 @@ impl Leading {
 
     fn run_ended(&mut self, run: RunKey, end: scheduler::RunEnd) {
         let Some(entry) = self.book.open().remove(&run) else { return };
+        let seconds = (self.now_us() - entry.created_us).max(0) as f64 / 1e6;
+        metrics::run_ended(entry.slug.as_str(), ended(end, &entry), seconds);
+        if entry.rows != (0, 0) {
+            metrics::rows(entry.slug.as_str(), entry.rows.0, entry.rows.1);
+        }
         let Some((parent, _)) = &entry.parent else { return };
         self.book.end_child(*parent, &entry.id, child_end(end), entry.output());
         if let Some(driver) = self.drivers.get(parent) {

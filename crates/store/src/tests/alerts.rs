@@ -230,7 +230,8 @@ async fn a_message_is_one_workers_until_its_claim_is_over_and_is_never_lost() {
         let expanding = (0..4).map(|_| expand(&store, NOW));
         let done: u64 = future::join_all(expanding).await.into_iter().sum();
         assert_eq!(done, 20, "four servers do the work of one");
-        let claiming = (0..4).map(|_| store.alerts().claim(8, NOW + MINUTE, NOW));
+        let alerts = store.alerts();
+        let claiming = (0..4).map(|_| alerts.claim(8, NOW + MINUTE, NOW));
         let claimed: Vec<Delivery> =
             future::join_all(claiming).await.into_iter().flat_map(Result::unwrap).collect();
         let ids: BTreeSet<String> =

@@ -141,18 +141,18 @@ async fn a_run_has_one_beginning_and_an_end_that_a_resumed_one_loses() {
         super::add_runs(&store, std::slice::from_ref(&row)).await;
         let orchestration = store.orchestration();
         let mut was = row.state.0.clone();
-        let mut become = async |status| {
+        let mut turn_to = async |status| {
             let change = change(&row, was.clone(), status);
             was.clone_from(&change.state);
             apply(&store, Writes { runs: vec![change], ..Writes::default() }).await.unwrap();
             orchestration.run(row.id.run()).await.unwrap().0
         };
-        let running = become(RunStatus::Running).await;
+        let running = turn_to(RunStatus::Running).await;
         assert!(running.started_at_us.is_some() && running.ended_at_us.is_none());
-        let failed = become(RunStatus::Failed).await;
+        let failed = turn_to(RunStatus::Failed).await;
         assert!(failed.ended_at_us >= failed.started_at_us);
         assert_eq!(failed.problem, Some(Stored(problem())));
-        let resumed = become(RunStatus::Running).await;
+        let resumed = turn_to(RunStatus::Running).await;
         assert_eq!((resumed.started_at_us, resumed.ended_at_us), (running.started_at_us, None));
         assert_eq!(resumed.problem, None);
         let unknown = store.orchestration().run(&RunId::generate(NOW)).await;
@@ -234,7 +234,7 @@ async fn a_run_is_refused_whose_plan_was_replaced_and_removed() {
 async fn children_are_read_with_what_their_tasks_gave() {
     on_both(async |store: Store| {
         let home = home(&store, "sales", &["orders"]).await;
-        let child = |parent: Option<&str>, at| RunRow {
+        let child = |parent: Option<&str>, at: i64| RunRow {
             parent: parent.map(str::to_owned),
             ..run(&home, "orders", NOW + at * 1_000)
         };
