@@ -175,6 +175,8 @@ fn set_when_it_is_there(project: &Project, value: &Path) -> String {
 #[test]
 fn a_secret_is_set_on_the_command_line_sealed_and_taken_over_by_a_new_key() {
     let project = Project::new(&[("connections/erp.yaml", CONNECTION)]);
+    // The command line has a value of its own; that of the server is another one.
+    project.write(".affluent/secrets/pw", "of the command line");
     create_owner(&project);
     let canary = "canary-of-the-command-line";
     let value = project.write("value.txt", format!("{canary}\n"));

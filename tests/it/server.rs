@@ -398,3 +398,24 @@ async fn a_runner_that_is_killed_is_replaced_and_a_run_that_is_stopped_ends_at_o
     assert_eq!(runners(&project), 0);
     up.stop();
 }
+
+/// CPU time of a process so far, in ticks of 10 ms.
+fn ticks(process: &Child) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.id())).unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+#[tokio::test]
+async fn a_server_with_nothing_to_do_does_nothing() {
+    let project = Project::new(&[("pipelines/sales.yaml", SALES)]);
+    let up = Up::start(&project, &[]);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let before = ticks(&up.process);
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let used = ticks(&up.process) - before;
+    println!("{used} ticks of 400 while idle");
+    // A loop that never waits takes 400; the machine may be busy with other things.
+    assert!(used < 40, "{used} ticks");
+    up.stop();
+}

@@ -26,8 +26,13 @@ pub(crate) struct Unpublished {
 
 impl Unpublished {
     fn add(&self, workspaces: impl IntoIterator<Item = WorkspaceId>) {
-        self.workspaces.lock().unwrap_or_else(PoisonError::into_inner).extend(workspaces);
+        self.put_back(workspaces);
         self.wake.notify_one();
+    }
+
+    /// Keeps workspaces for the next look, which does not come sooner because of them.
+    fn put_back(&self, workspaces: impl IntoIterator<Item = WorkspaceId>) {
+        self.workspaces.lock().unwrap_or_else(PoisonError::into_inner).extend(workspaces);
     }
 
     fn take(&self) -> BTreeSet<WorkspaceId> {
@@ -65,7 +70,7 @@ pub async fn publish_documents(app: App, mut stop: watch::Receiver<bool>) {
                 }
             }
         }
-        app.unpublished.add(left);
+        app.unpublished.put_back(left);
     }
 }
 
