@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use reqwest::{Client, StatusCode, header};
 use serde_json::{Value, json};
+use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(1);
 const WITHIN: Duration = Duration::from_secs(300);
 
 #[derive(Args)]
-pub struct Drive {
+pub(crate) struct Drive {
     /// Address of the server, with the workspace: `http://127.0.0.1:7878/api/v1/workspaces/bench`.
     #[arg(long)]
     url: String,
@@ -88,10 +89,10 @@ impl Server {
     }
 }
 
-pub fn drive(wanted: Drive) -> Result<()> {
+pub(crate) fn drive(wanted: Drive) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let told = runtime.block_on(work(wanted))?;
-    println!("{told}");
+    writeln!(std::io::stdout(), "{told}")?;
     Ok(())
 }
 

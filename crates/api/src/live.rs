@@ -50,7 +50,7 @@ pub enum ServerWord {
         #[serde(skip_serializing_if = "Option::is_none")]
         line: Option<u64>,
         /// What has happened.
-        event: LiveEvent,
+        event: Box<LiveEvent>,
     },
     /// How many notifications are not read.
     Notifications {

@@ -317,7 +317,7 @@ pub struct LogPage {
 #[serde(rename_all = "snake_case", tag = "type")]
 pub enum LiveEvent {
     /// How far the run is. With a final status it is the last event.
-    Run(Run),
+    Run(Box<Run>),
     /// A line of its log; its number is the id of the event.
     Log(LogLine),
     /// Rows so far, by node of the stage at work.

@@ -12,7 +12,7 @@ use engine::project::{PipelineFile, ProjectFolder};
 use engine::registry::Registry;
 use engine::run::Engine;
 use lakehouse::{Lake, LakeConfig, Location, Runtime};
-use model::{Name, Problem, Result, TableName};
+use model::{Name, Problem, Result, Secret, TableName};
 use query::{DataFusionEngine, LakeTables, Provider};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -30,6 +30,10 @@ pub struct Settings {
     pub memory_mib: Option<u64>,
     /// Threads instead of the project's limit.
     pub threads: Option<usize>,
+    /// Secrets of connections that somebody else keeps, by connection and name.
+    pub secrets: Arc<BTreeMap<(Name, String), Secret>>,
+    /// Whether a secret that nobody has counts as empty: for commands that use no connection.
+    pub without_secrets: bool,
 }
 
 /// A project, opened.
@@ -72,7 +76,7 @@ impl Workbench {
     pub fn open(settings: &Settings) -> Result<Self, Vec<Problem>> {
         let one = |problem: Problem| vec![problem];
         let dir = engine::project::find(&settings.project).map_err(one)?;
-        let variables = ProjectVariables::new(&dir);
+        let variables = ProjectVariables::new(&dir, settings);
         let folder = ProjectFolder::load(&dir, settings.environment.as_ref(), &variables)?;
         Self::wire(folder, settings).map_err(one)
     }
@@ -81,7 +85,7 @@ impl Workbench {
     pub fn open_on(settings: &Settings, lake: &Path) -> Result<Self, Vec<Problem>> {
         let one = |problem: Problem| vec![problem];
         let dir = engine::project::find(&settings.project).map_err(one)?;
-        let variables = ProjectVariables::new(&dir);
+        let variables = ProjectVariables::new(&dir, settings);
         let mut folder = ProjectFolder::load(&dir, settings.environment.as_ref(), &variables)?;
         folder.project.lake = lake.to_string_lossy().into_owned();
         Self::wire(folder, settings).map_err(one)

@@ -52,7 +52,7 @@ pub(crate) fn folder(
     let mut folder = match documents {
         Documents::None => home.without_documents(),
         Documents::OfFolder if home.is_of(workspace) => {
-            ProjectFolder::load(&home.dir, environment, &ProjectVariables::new(&home.dir))?
+            ProjectFolder::load(&home.dir, environment, &ProjectVariables::plain(&home.dir))?
         }
         Documents::OfFolder => home.without_documents(),
         Documents::These(texts) => {
@@ -60,7 +60,7 @@ pub(crate) fn folder(
             let checkout = Checkout::write(&home, workspace, texts).map_err(one)?;
             match home.is_of(workspace) {
                 true => {
-                    let variables = ProjectVariables::new(&home.dir);
+                    let variables = ProjectVariables::plain(&home.dir);
                     ProjectFolder::load(&checkout.dir, environment, &variables)?
                 }
                 false => ProjectFolder::load(&checkout.dir, None, &NoVariables)?,
@@ -112,7 +112,7 @@ impl Home {
         if !project.lake.contains("://") {
             return Ok(Self { dir, project, lake: None });
         }
-        let folder = ProjectFolder::load(&dir, environment, &ProjectVariables::new(&dir))?;
+        let folder = ProjectFolder::load(&dir, environment, &ProjectVariables::plain(&dir))?;
         let mut connections = folder.connections.into_iter();
         let lake = connections.find(|(name, _)| name.as_str() == "lake");
         Ok(Self { dir, project, lake: lake.map(|(_, connection)| connection) })

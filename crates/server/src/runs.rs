@@ -7,6 +7,7 @@ mod live;
 
 pub(crate) use live::{Counts, Live, Now};
 
+use crate::connections::ConnectionSecret;
 use async_trait::async_trait;
 use contracts::action::{Scope, Step};
 use model::plan::Plan;
@@ -56,6 +57,8 @@ pub struct RunOrder {
     pub interval_us: Option<(i64, i64)>,
     /// The task.
     pub job: Job,
+    /// Secrets that its connections may use.
+    pub secrets: Vec<ConnectionSecret>,
 }
 
 /// What a runner does.
@@ -70,7 +73,7 @@ pub enum Job {
         /// Its settings, templates not filled in.
         with: Map<String, Value>,
         /// Where it is.
-        scope: Scope,
+        scope: Box<Scope>,
     },
 }
 

@@ -92,7 +92,7 @@ impl UploadFolder {
         let name = path.rsplit('/').next().unwrap_or_default();
         let below = format!("{workspace}/{id}");
         let opened = self.root().and_then(|root| {
-            open(&root, &below, OFlags::DIRECTORY | OFlags::RDONLY).map_err(|errno| failed(errno))
+            open(&root, &below, OFlags::DIRECTORY | OFlags::RDONLY).map_err(failed)
         });
         let Ok(folder) = opened else { return Ok(()) };
         match unlinkat(&folder, name, AtFlags::empty()) {

@@ -36,7 +36,7 @@ pub enum Command {
 
 pub(crate) async fn execute(session: &Session, arguments: Arguments) -> Outcome {
     let one = |problem: Problem| vec![problem];
-    let workbench = session.open()?;
+    let workbench = session.open_without_secrets()?;
     let store = metadata::open(&workbench).await.map_err(one)?;
     let key = metadata::master_key().map_err(one)?;
     let Command::Verify { heads } = arguments.command;

@@ -55,6 +55,11 @@ impl Session {
         Workbench::open(&self.settings)
     }
 
+    /// The same for commands that use none of its connections, so that they need no secrets.
+    pub(crate) fn open_without_secrets(&self) -> Result<Workbench, Vec<Problem>> {
+        Workbench::open(&Settings { without_secrets: true, ..self.settings.clone() })
+    }
+
     /// The project, or an empty one outside of any.
     pub(crate) fn open_or_bare(&self) -> Result<Workbench, Vec<Problem>> {
         Workbench::open_or_bare(&self.settings)
@@ -71,6 +76,7 @@ pub async fn execute(cli: Cli) -> ExitCode {
             environment: global.env,
             memory_mib: global.memory,
             threads: global.threads,
+            ..Settings::default()
         },
         output: Output::new(global.json),
     };

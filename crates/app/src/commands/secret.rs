@@ -46,7 +46,7 @@ pub enum Command {
 }
 
 pub(crate) async fn execute(session: &Session, arguments: Arguments) -> Outcome {
-    let workbench = session.open()?;
+    let workbench = session.open_without_secrets()?;
     let done = async {
         let store = metadata::open(&workbench).await?;
         let now_us = SystemClock.now_us();

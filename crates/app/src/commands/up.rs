@@ -63,7 +63,7 @@ pub struct Arguments {
 }
 
 pub(crate) async fn execute(session: &Session, arguments: Arguments) -> Outcome {
-    let workbench = session.open()?;
+    let workbench = session.open_without_secrets()?;
     serve(session, &workbench, arguments).await.map_err(|problem| vec![problem])?;
     Ok(ExitCode::Done)
 }

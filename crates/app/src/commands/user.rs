@@ -48,7 +48,7 @@ pub enum Command {
 }
 
 pub(crate) async fn execute(session: &Session, arguments: Arguments) -> Outcome {
-    let workbench = session.open()?;
+    let workbench = session.open_without_secrets()?;
     let one = |problem: Problem| vec![problem];
     let store = metadata::open(&workbench).await.map_err(one)?;
     let now_us = SystemClock.now_us();

@@ -4,13 +4,13 @@ use super::protocol::{Job, Level, News, Order, line};
 use crate::commands::Session;
 use crate::panics::caught;
 use crate::variables::variable;
-use crate::workbench::Workbench;
+use crate::workbench::{Settings, Workbench};
 use contracts::action::{Allowed, Outside, Scope, Step};
 use contracts::journal::{JournaledRun, RunJournal};
 use engine::progress::{Event, Listener, NodeProgress};
 use engine::run::RunOptions;
 use model::run::{NodeReport, RunEvent, RunId};
-use model::{Name, Problem, Result, codes};
+use model::{Name, Problem, Result, Secret, codes};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -71,7 +71,12 @@ fn tell(news: &News) {
 }
 
 async fn work(session: &Session, order: Order) -> News {
-    let workbench = match session.open() {
+    let secrets = order.secrets.iter().map(|(connection, name, value)| {
+        ((connection.clone(), name.clone()), Secret::new(value.clone()))
+    });
+    let secrets = Arc::new(secrets.collect());
+    let settings = Settings { secrets, ..session.settings.clone() };
+    let workbench = match Workbench::open(&settings) {
         Ok(workbench) => workbench,
         Err(problems) => return unopened(&order.job, &problems),
     };

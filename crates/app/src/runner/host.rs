@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use engine::project::ProjectFolder;
 use model::{Name, Problem, Result, codes};
 use rustix::process::{Pid, Signal, kill_process_group};
-use server::{Line, LogLevel, Report, RunOrder, Runner, RunnerEnd, RunnerNews};
+use server::{ConnectionSecret, Line, LogLevel, Report, RunOrder, Runner, RunnerEnd, RunnerNews};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -122,7 +122,7 @@ impl Running {
 impl Host {
     async fn start(&self, order: &RunOrder) -> Result<Running> {
         let mut command = Command::new(THIS_PROGRAM);
-        let Settings { project, environment, memory_mib, threads } = &self.settings;
+        let Settings { project, environment, memory_mib, threads, .. } = &self.settings;
         command.arg("-C").arg(project);
         if let Some(environment) = environment {
             command.args(["--env", environment.as_str()]);
@@ -149,6 +149,7 @@ impl Host {
             params: order.params.clone(),
             interval_us: order.interval_us,
             job: job(order),
+            secrets: order.secrets.iter().map(given).collect(),
         };
         let text = line(&order)?;
         if let Some(input) = process.stdin.as_mut() {
@@ -158,14 +159,16 @@ impl Host {
     }
 }
 
+fn given(secret: &ConnectionSecret) -> (Name, String, String) {
+    (secret.connection.clone(), secret.name.clone(), secret.value.reveal().to_owned())
+}
+
 fn job(order: &RunOrder) -> Job {
     match &order.job {
         server::Job::Data => Job::Data,
-        server::Job::Action { module, with, scope } => Job::Action {
-            module: module.clone(),
-            with: with.clone(),
-            scope: Box::new(scope.clone()),
-        },
+        server::Job::Action { module, with, scope } => {
+            Job::Action { module: module.clone(), with: with.clone(), scope: scope.clone() }
+        }
     }
 }
 

@@ -9,14 +9,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
-/// What a runner shall do.
-#[derive(Debug, Serialize, Deserialize)]
+/// What a runner shall do. It holds secrets in the clear, so it cannot be printed.
+#[derive(Serialize, Deserialize)]
 pub(super) struct Order {
     pub(super) run: RunId,
     pub(super) plan: Arc<Plan>,
     pub(super) params: Map<String, Value>,
     pub(super) interval_us: Option<(i64, i64)>,
     pub(super) job: Job,
+    /// Secrets of connections: connection, name, value.
+    pub(super) secrets: Vec<(Name, String, String)>,
 }
 
 /// The task.

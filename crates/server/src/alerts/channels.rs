@@ -128,23 +128,23 @@ pub(crate) fn changed(app: &App, old: &AlertChannel, put: PutChannel) -> Result<
     let stored = Secrets::open(app, old)?;
     let mut secrets = Secrets::of(&put.settings);
     match (&kept(old)?.settings, &put.settings) {
-        (before @ ChannelSettings::Email { .. }, after @ ChannelSettings::Email { user, .. }) => {
-            if same_server(before, after) && user.is_some() {
-                secrets.password = secrets.password.or(stored.password);
-            }
+        (before @ ChannelSettings::Email { .. }, after @ ChannelSettings::Email { user, .. })
+            if same_server(before, after) && user.is_some() =>
+        {
+            secrets.password = secrets.password.or(stored.password);
         }
         (ChannelSettings::Slack { .. }, ChannelSettings::Slack { .. })
         | (ChannelSettings::Teams { .. }, ChannelSettings::Teams { .. }) => {
             secrets.url = secrets.url.or(stored.url);
         }
-        (ChannelSettings::Webhook { .. }, ChannelSettings::Webhook { .. }) => {
-            if secrets.url.is_none() || secrets.url == stored.url {
-                secrets = Secrets {
-                    url: stored.url,
-                    secret: secrets.secret.or(stored.secret),
-                    ..Secrets::default()
-                };
-            }
+        (ChannelSettings::Webhook { .. }, ChannelSettings::Webhook { .. })
+            if secrets.url.is_none() || secrets.url == stored.url =>
+        {
+            secrets = Secrets {
+                url: stored.url,
+                secret: secrets.secret.or(stored.secret),
+                ..Secrets::default()
+            };
         }
         _ => {}
     }

@@ -131,7 +131,7 @@ impl Follower {
         let is_over = run.status.is_final();
         let run = shown(run);
         if !has_more && self.told.as_ref() != Some(&run) {
-            self.ready.push_back((None, LiveEvent::Run(run.clone())));
+            self.ready.push_back((None, LiveEvent::Run(Box::new(run.clone()))));
             self.told = Some(run);
             self.is_over = is_over;
         }

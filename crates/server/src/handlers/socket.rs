@@ -180,7 +180,7 @@ impl Talk {
             words.extend(follower.ready.drain(..).map(|(line, event)| ServerWord::Run {
                 run: run.clone(),
                 line,
-                event,
+                event: Box::new(event),
             }));
         }
         self.followed.retain(|_, follower| !follower.is_over);

@@ -115,7 +115,7 @@ mod tests {
         let first = newest(folder.path(), "*.csv").unwrap();
         std::fs::write(folder.path().join("b.part"), "1").unwrap();
         assert_eq!(newest(folder.path(), "*.csv"), Some(first), "it has another name");
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(20));
         std::fs::rename(folder.path().join("b.part"), folder.path().join("b.csv")).unwrap();
         assert!(newest(folder.path(), "*.csv").unwrap() > first);
     }

@@ -15,6 +15,8 @@ use tokio::sync::{mpsc, watch};
 
 /// A server that does not lead asks so often whether it may.
 const ASK_EVERY: Duration = Duration::from_millis(500);
+/// Messages to the worker that may wait. More are lost, and sent again after its next poll.
+const MESSAGES_MAX: usize = 1_024;
 /// After a refusal the state is read again, a moment later.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -75,7 +77,7 @@ async fn keep_leading(
     stop: &mut watch::Receiver<bool>,
 ) {
     let me = worker_id(&lead.holder, lead.epoch);
-    let (messages, inbox) = mpsc::unbounded_channel();
+    let (messages, inbox) = mpsc::channel(MESSAGES_MAX);
     let book = Arc::default();
     let worker = tokio::spawn(Worker::new(app.clone(), Arc::clone(&book), me).work(inbox));
     let mut unanswered = Vec::new();

@@ -35,7 +35,7 @@ pub(super) struct Leading {
     pub(super) state: State,
     pub(super) names: Names,
     pub(super) book: Arc<Book>,
-    pub(super) worker: mpsc::UnboundedSender<Message>,
+    pub(super) worker: mpsc::Sender<Message>,
     pub(super) drivers: HashMap<NodeKey, Driver>,
     /// Looks for files that triggers wait for.
     pub(super) watching: Option<JoinHandle<()>>,
@@ -50,7 +50,7 @@ impl Leading {
         lead: Lead,
         loaded: Loaded,
         book: Arc<Book>,
-        worker: mpsc::UnboundedSender<Message>,
+        worker: mpsc::Sender<Message>,
     ) -> Self {
         let Loaded { rows, names, book: new, watched } = loaded;
         *book.open() = std::mem::take(&mut *new.open());

@@ -35,8 +35,11 @@ pub(super) fn load(all: Everything) -> Result<Loaded> {
     let mut names = Names::default();
     let plans: Plans = all
         .plans
-        .into_iter()
-        .map(|row| ((row.workspace_id, row.hash), Arc::new(row.plan.0)))
+        .iter()
+        .map(|row| {
+            let key = (row.workspace_id.clone(), row.hash.clone());
+            (key, Arc::new(row.plan.0.clone()))
+        })
         .collect();
     let mut rows = Rows::default();
     for workspace in &all.workspaces {
@@ -54,36 +57,7 @@ pub(super) fn load(all: Everything) -> Result<Loaded> {
         let slots = u32::try_from(pool.slots).unwrap_or(0);
         rows.pools.push((workspace_number(&pool.workspace_id), id, slots));
     }
-    let mut paused = Vec::new();
-    for row in &all.pipelines {
-        if row.is_paused {
-            paused.push(pipeline_number(&row.workspace_id, &row.name));
-        }
-        let line = plans.get(&(row.workspace_id.clone(), row.plan.clone())).map(|plan| Line {
-            workspace: row.workspace_id.clone(),
-            name: plan.pipeline.clone(),
-            hash: row.plan.clone(),
-            plan: Arc::clone(plan),
-        });
-        let defined = line.ok_or_else(|| gone(&row.name)).and_then(|line| {
-            let pipeline = pipeline(&line, &mut names)?;
-            names.add_pipeline(line)?;
-            Ok(pipeline)
-        });
-        note(defined, |pipeline| rows.pipelines.push(pipeline));
-    }
-    for row in &all.schedules {
-        let is_paused = paused.contains(&pipeline_number(&row.workspace_id, &row.pipeline));
-        let defined: Result<Schedule> = starters::schedule(row, is_paused, &mut names);
-        note(defined, |schedule| rows.schedules.push(schedule));
-    }
-    for row in &all.triggers {
-        if !paused.contains(&pipeline_number(&row.workspace_id, &row.pipeline)) {
-            let seen = all.signals.iter().filter(|signal| signal.trigger_id == row.id);
-            let defined: Result<Trigger> = starters::trigger(row, seen, &mut names);
-            note(defined, |trigger| rows.triggers.push(trigger));
-        }
-    }
+    load_definitions(&all, &plans, &mut rows, &mut names);
     for row in &all.backfills {
         let mut backfill: Backfill = read(&row.body.0)?;
         backfill.id = names.add_backfill(&row.id, &row.workspace_id);
@@ -107,6 +81,40 @@ pub(super) fn load(all: Everything) -> Result<Loaded> {
         rows.nodes.extend(nodes);
     }
     Ok(Loaded { rows, names, book, watched })
+}
+
+/// What starts runs, and what is run.
+fn load_definitions(all: &Everything, plans: &Plans, rows: &mut Rows, names: &mut Names) {
+    let mut paused = Vec::new();
+    for row in &all.pipelines {
+        if row.is_paused {
+            paused.push(pipeline_number(&row.workspace_id, &row.name));
+        }
+        let line = plans.get(&(row.workspace_id.clone(), row.plan.clone())).map(|plan| Line {
+            workspace: row.workspace_id.clone(),
+            name: plan.pipeline.clone(),
+            hash: row.plan.clone(),
+            plan: Arc::clone(plan),
+        });
+        let defined = line.ok_or_else(|| gone(&row.name)).and_then(|line| {
+            let pipeline = pipeline(&line, names)?;
+            names.add_pipeline(line)?;
+            Ok(pipeline)
+        });
+        note(defined, |pipeline| rows.pipelines.push(pipeline));
+    }
+    for row in &all.schedules {
+        let is_paused = paused.contains(&pipeline_number(&row.workspace_id, &row.pipeline));
+        let defined: Result<Schedule> = starters::schedule(row, is_paused, names);
+        note(defined, |schedule| rows.schedules.push(schedule));
+    }
+    for row in &all.triggers {
+        if !paused.contains(&pipeline_number(&row.workspace_id, &row.pipeline)) {
+            let seen = all.signals.iter().filter(|signal| signal.trigger_id == row.id);
+            let defined: Result<Trigger> = starters::trigger(row, seen, names);
+            note(defined, |trigger| rows.triggers.push(trigger));
+        }
+    }
 }
 
 fn gone(pipeline: &str) -> Problem {

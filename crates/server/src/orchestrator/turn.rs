@@ -356,7 +356,7 @@ impl Leading {
     /// Does what follows once everything is durable.
     fn follow(&mut self, effects: Effects) {
         for (_, message) in effects.messages {
-            let _ = self.worker.send(message);
+            let _ = self.worker.try_send(message);
         }
         for node in effects.answered {
             if let Some(driver) = self.drivers.remove(&node) {

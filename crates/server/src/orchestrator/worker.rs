@@ -5,6 +5,7 @@ use super::draft::TaskExtras;
 use super::services::{failure, stored_failure};
 use super::{Body, Letter};
 use crate::app::App;
+use crate::connections::secrets_of;
 use crate::runs::{Job, Line, Report as RunnerReport, RunOrder, RunnerEnd, RunnerNews};
 use contracts::action::{Scope, Step};
 use model::plan::Work;
@@ -71,7 +72,7 @@ impl Worker {
     }
 
     /// Works until nobody gives it messages any more. What it works at then is let go.
-    pub(super) async fn work(mut self, mut messages: mpsc::UnboundedReceiver<Message>) {
+    pub(super) async fn work(mut self, mut messages: mpsc::Receiver<Message>) {
         let mut poll = tokio::time::interval(POLL_EVERY);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut polled: Option<tokio::task::JoinHandle<(Instant, bool)>> = None;
@@ -277,7 +278,7 @@ fn order(book: &Book, node: NodeKey) -> Option<RunOrder> {
     let entry = runs.get(&node.run)?;
     let job = match work {
         Work::Data => Job::Data,
-        Work::Action { module, with, .. } => Job::Action { module, with, scope: scope? },
+        Work::Action { module, with, .. } => Job::Action { module, with, scope: Box::new(scope?) },
     };
     Some(RunOrder {
         workspace: entry.slug.clone(),
@@ -287,11 +288,17 @@ fn order(book: &Book, node: NodeKey) -> Option<RunOrder> {
         params: entry.params.clone(),
         interval_us: entry.interval_us,
         job,
+        secrets: Vec::new(),
     })
 }
 
 /// Lets a runner work, and writes down what it says.
-async fn run(app: &App, order: RunOrder, cancelled: watch::Receiver<bool>) -> Result<RunnerEnd> {
+async fn run(
+    app: &App,
+    mut order: RunOrder,
+    cancelled: watch::Receiver<bool>,
+) -> Result<RunnerEnd> {
+    order.secrets = secrets_of(app, &app.store.workspace(&order.workspace_id)).await?;
     let (sender, mut news) = mpsc::channel(NEWS_MAX);
     let (run, workspace) = (order.run.clone(), order.workspace_id.clone());
     let mut working = app.runner.run(order, sender, cancelled);

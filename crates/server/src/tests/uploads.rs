@@ -63,7 +63,7 @@ async fn a_file_comes_in_pieces_and_lies_where_the_answer_says() {
     let one = format!("{UPLOADS}/{}", made.body["id"].as_str().unwrap());
     let removed = server.json(Method::DELETE, &one, Some(&cookie), json!({})).await;
     assert_eq!(removed.status, StatusCode::NO_CONTENT);
-    assert_eq!(files(&server), [PathBuf::new(); 0]);
+    assert_eq!(files(&server), Vec::<PathBuf>::new());
 }
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn what_is_too_long_broken_off_or_something_else_leaves_nothing() {
         let refused = upload(&server, &cookie, name, Body::from(body)).await;
         assert_eq!(refused.code(), "request_invalid", "{name}");
     }
-    assert_eq!(files(&server), [PathBuf::new(); 0]);
+    assert_eq!(files(&server), Vec::<PathBuf>::new());
     assert_eq!(server.get(UPLOADS, Some(&cookie)).await.body["items"], json!([]));
 }
 

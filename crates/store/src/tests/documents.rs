@@ -2,8 +2,8 @@
 
 use crate::testing::{DAY, MINUTE, NOW, code, on_both, user, workspace};
 use crate::{
-    Audit, AuditEntry, AuditFilter, Definition, DefinitionChange, DefinitionKey, DefinitionKind, Inbox,
-    NewAuditEntry, NewNotification, NewSecret, NewTemplate, NewUpload, NewVersion,
+    Audit, AuditEntry, AuditFilter, Definition, DefinitionChange, DefinitionKey, DefinitionKind,
+    Inbox, NewAuditEntry, NewNotification, NewSecret, NewTemplate, NewUpload, NewVersion,
     NotificationKind, Quota, Store, UploadId, WorkspaceId,
 };
 use futures::future;

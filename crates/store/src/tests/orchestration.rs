@@ -6,11 +6,10 @@ mod turns;
 use super::backup::read;
 use crate::testing::{DAY, MINUTE, NOW, code, hash, on_both, workspace};
 use crate::{
-    AttemptBegun, AttemptEnd, AttemptEnded, Backfill, BackfillChange, BackfillId,
-    InWorkspace, Leader, LeaseChange, NewBackfill, NewPipeline, NewSchedule, NewTrigger,
-    RunChange, RunIdText, RunReport, RunRow, RunStatus, RunTrigger, Schedule, ScheduleId,
-    ScheduleStatus, SignalSeen, SignalsUsed, Store, Stored, Task, TaskChange, TaskResult, Trigger,
-    TriggerKind, Writes,
+    AttemptBegun, AttemptEnd, AttemptEnded, Backfill, BackfillChange, BackfillId, InWorkspace,
+    Leader, LeaseChange, NewBackfill, NewPipeline, NewSchedule, NewTrigger, RunChange, RunIdText,
+    RunReport, RunRow, RunStatus, RunTrigger, Schedule, ScheduleId, ScheduleStatus, SignalSeen,
+    SignalsUsed, Store, Stored, Task, TaskChange, TaskResult, Trigger, TriggerKind, Writes,
 };
 use model::notice::Notice;
 use model::plan::{Parent, Plan, Work};
@@ -124,7 +123,12 @@ pub(super) async fn add_runs(store: &Store, runs: &[RunRow]) {
 }
 
 /// A task that gets from one epoch to another.
-pub(super) fn task(run: &RunRow, number: i64, epochs: (i64, i64), lease: LeaseChange) -> TaskChange {
+pub(super) fn task(
+    run: &RunRow,
+    number: i64,
+    epochs: (i64, i64),
+    lease: LeaseChange,
+) -> TaskChange {
     TaskChange {
         run: run.id.run().clone(),
         number,
@@ -250,7 +254,9 @@ async fn scene(store: &Store) -> Scene {
     };
     apply(store, writes).await.unwrap();
     let (old, back) = (leased(1), task(open, 2, (1, 1), LeaseChange::None));
-    apply(store, Writes { tasks: vec![old, back], lease_us: -1, ..Writes::default() }).await.unwrap();
+    apply(store, Writes { tasks: vec![old, back], lease_us: -1, ..Writes::default() })
+        .await
+        .unwrap();
     scene
 }
 
@@ -448,7 +454,8 @@ async fn one_turn_inserts_and_changes_and_everything_is_read_as_it_was_written()
         let key = |task: &Task| (task.run_id.run().to_string(), task.number);
         let tasks = by_id(all.tasks, key);
         let until = |at: usize| tasks[at].lease_until_us;
-        let mut expected: Vec<_> = writes.tasks.iter().map(|change| written(change, None)).collect();
+        let mut expected: Vec<_> =
+            writes.tasks.iter().map(|change| written(change, None)).collect();
         // Only the clock of the database says until when.
         for (at, task) in expected.iter_mut().enumerate().take(3) {
             let until_us = until(at).unwrap();

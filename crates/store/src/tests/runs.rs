@@ -103,8 +103,7 @@ async fn intervals_are_those_of_one_pipeline_the_latest_run_last() {
         ];
         add_runs(&store, &rows).await;
         let known = home.runs().intervals(&name("orders")).await.unwrap();
-        let expected =
-            [(1, RunStatus::Failed), (2, RunStatus::Running), (1, RunStatus::Succeeded)];
+        let expected = [(1, RunStatus::Failed), (2, RunStatus::Running), (1, RunStatus::Succeeded)];
         assert_eq!(known, expected);
     })
     .await;

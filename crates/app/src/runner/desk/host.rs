@@ -219,7 +219,7 @@ impl Inner {
 
     fn start(&self) -> Result<Running> {
         let mut command = Command::new(THIS_PROGRAM);
-        let Settings { project, environment, memory_mib, threads } = &self.settings;
+        let Settings { project, environment, memory_mib, threads, .. } = &self.settings;
         command.arg("-C").arg(project);
         if let Some(environment) = environment {
             command.args(["--env", environment.as_str()]);

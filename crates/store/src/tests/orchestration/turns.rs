@@ -194,15 +194,18 @@ async fn a_new_leader_reads_what_is_open_and_nothing_else() {
         apply(&store, Writes { backfills: vec![done], ..Writes::default() }).await.unwrap();
 
         let all = store.orchestration().load().await.unwrap();
-        assert_eq!(all.runs, [scene.open.clone()]);
+        assert_eq!(all.runs, std::slice::from_ref(&scene.open));
         assert_eq!(by_id(all.tasks, |task| task.number), tasks_of(&store, &scene.open).await);
         let plans: BTreeSet<_> = all.plans.iter().map(|row| row.hash.as_str()).collect();
         let orders = plan_of("orders");
         assert_eq!(plans, BTreeSet::from(["newer days", "newer orders", orders.as_str()]));
         let kept = all.plans.iter().find(|row| row.hash == orders).unwrap();
         assert_eq!(kept.plan.0, pipeline("orders", &orders).plan);
-        assert_eq!(by_id(all.pipelines, |row| row.name.clone()), home.pipelines().list().await.unwrap());
-        assert_eq!(all.schedules, [scene.schedule.clone()]);
+        assert_eq!(
+            by_id(all.pipelines, |row| row.name.clone()),
+            home.pipelines().list().await.unwrap()
+        );
+        assert_eq!(all.schedules, std::slice::from_ref(&scene.schedule));
         assert_eq!((all.triggers, all.backfills), (vec![hook], Vec::new()));
         assert_eq!(all.workspaces, [home.get().await.unwrap()]);
         assert_eq!((all.quotas.len(), all.quotas[0].maximum), (1, 4));
