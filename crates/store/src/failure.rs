@@ -115,6 +115,8 @@ impl Trouble {
     fn of_sqlstate(state: &str) -> Self {
         match state {
             "40001" | "40P01" | "55P03" => Self::RaceLost,
+            // The transaction was silent for longer than it may: it is undone, as after a race.
+            "25P03" => Self::RaceLost,
             // The server is going down or coming up.
             "57P01" | "57P02" | "57P03" => Self::LineCut,
             "57014" => Self::TooSlow,

@@ -70,13 +70,13 @@ impl Orchestration {
             .await
     }
 
-    /// Lets somebody else lead at once.
-    pub async fn resign(&self, epoch: i64) -> Result<()> {
+    /// Lets somebody else lead at once, if it is `holder` who leads.
+    pub async fn resign(&self, holder: &str) -> Result<()> {
         self.store
-            .write(epoch, |tx, epoch| {
+            .write(holder.to_owned(), |tx, holder| {
                 Box::pin(async move {
                     let change = leader::ActiveModel { expires_us: Set(0), ..Default::default() };
-                    let mine = leader::Column::Epoch.eq(*epoch);
+                    let mine = leader::Column::Holder.eq(holder.as_str());
                     leader::Entity::update_many().set(change).filter(mine).exec(tx).await?;
                     Ok(())
                 })

@@ -14,8 +14,8 @@ use model::problem::StoredProblem;
 use model::run::{NodeReport, RunId};
 use model::{Name, Problem, Result, codes};
 use sea_orm::prelude::*;
-use sea_orm::sea_query::{ExprTrait, Func, LikeExpr};
-use sea_orm::{QueryOrder, QuerySelect};
+use sea_orm::sea_query::{ExprTrait, Func};
+use sea_orm::{DbBackend, QueryOrder, QuerySelect};
 
 /// The runs of one workspace.
 #[derive(Debug, Clone)]
@@ -159,7 +159,7 @@ pub struct LogFilter {
     pub node: Option<String>,
     /// Of one of these levels; empty means all.
     pub levels: Vec<LogLevel>,
-    /// With this text in its message, in any case.
+    /// With this text in its message; letters of ASCII match in either case.
     pub text: Option<String>,
 }
 
@@ -253,8 +253,8 @@ impl Runs {
         Ok(read_plan(self.store.read(), &self.workspace, hash).await?)
     }
 
-    /// How the last run of each interval of a pipeline ended, by the interval's end; the latest
-    /// run counts.
+    /// The intervals that a pipeline has had runs for, by their ends, and where those runs are. Of
+    /// several runs for one interval the latest comes last.
     pub async fn intervals(&self, pipeline: &Name) -> Result<Vec<(i64, RunStatus)>> {
         Ok(intervals(self.store.read(), &self.workspace, pipeline).await?)
     }
@@ -407,13 +407,6 @@ async fn intervals(
     Ok(rows.into_iter().filter_map(|(end, status)| Some((end?, status))).collect())
 }
 
-/// A text to be found as it is, for patterns whose escape is `!`.
-fn escaped(text: &str) -> String {
-    let is_special = |symbol: char| matches!(symbol, '!' | '%' | '_');
-    let escape = |symbol: char| is_special(symbol).then_some('!').into_iter().chain([symbol]);
-    text.chars().flat_map(escape).collect()
-}
-
 async fn append_log(
     tx: &Tx,
     workspace: &WorkspaceId,
@@ -440,6 +433,17 @@ async fn append_log(
     rows::insert_all(tx, (first..).zip(lines).map(row).collect()).await
 }
 
+/// That a column holds a text. Letters are compared as the database writes them in lower case,
+/// which on SQLite and in PostgreSQL's locale `C` concerns those of ASCII alone.
+fn holds(db: &impl ConnectionTrait, column: log::Column, text: &str) -> Expr {
+    let place = match db.get_database_backend() {
+        DbBackend::Postgres => "strpos",
+        _ => "instr",
+    };
+    let place = Func::cust(place).arg(Func::lower(Expr::col(column))).arg(Func::lower(text));
+    Expr::expr(place).gt(0)
+}
+
 async fn read_log(
     db: &impl ConnectionTrait,
     workspace: &WorkspaceId,
@@ -462,9 +466,7 @@ async fn read_log(
         select = select.filter(log::Column::Level.is_in(filter.levels.iter().copied()));
     }
     if let Some(text) = &filter.text {
-        let lower = Expr::expr(Func::lower(Expr::col(log::Column::Message)));
-        let pattern = LikeExpr::new(format!("%{}%", escaped(&text.to_lowercase()))).escape('!');
-        select = select.filter(lower.like(pattern));
+        select = select.filter(holds(db, log::Column::Message, text));
     }
     let rows = select.all(db).await?;
     let page = Page::cut(rows, limit, |row| row.seq.to_string());

@@ -44,11 +44,10 @@ pub async fn orchestrate(app: App, mut stop: watch::Receiver<bool>) {
         match ask(&app, &holder).await {
             Ok(Some(lead)) => {
                 tracing::info!(epoch = lead.epoch, "this server leads");
-                let epoch = lead.epoch;
                 keep_leading(&app, lead, &mut letters, &mut stop).await;
                 app.leads.send_replace(false);
                 monitor::metrics::leader(false);
-                if let Err(problem) = app.store.orchestration().resign(epoch).await {
+                if let Err(problem) = app.store.orchestration().resign(&holder).await {
                     tracing::warn!(%problem, "the lead could not be handed on");
                 }
             }

@@ -11,12 +11,14 @@ use store::{NewWorkspace, User};
 const ANONYMOUS: &[&str] = &[
     "GET /",
     "GET /healthz",
+    "GET /healthz/scheduler",
     "GET /open",
     "GET /readyz",
     "POST /api/v1/auth/refresh",
     "POST /api/v1/auth/set-up",
     "POST /api/v1/auth/sign-in",
     "POST /api/v1/auth/tokens",
+    "POST /api/v1/hooks/{token}",
     "POST /api/v1/invitations/accept",
 ];
 

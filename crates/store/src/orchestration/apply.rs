@@ -21,6 +21,7 @@ use sea_orm::prelude::*;
 use sea_orm::sea_query::{Alias, ExprTrait, OnConflict};
 use sea_orm::{IntoActiveModel, QuerySelect};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::RangeInclusive;
 
 /// Writes everything, or says why not: then nothing may be committed.
 pub(super) async fn apply(tx: &Tx, writes: &Writes, now_us: i64) -> Attempt<()> {
@@ -205,11 +206,15 @@ async fn write_tasks(tx: &Tx, group: Group, tasks: &[task::Model], now_us: i64) 
 /// A lease may be renewed and given back in one turn, so this comes before the tasks change. One
 /// that only begins in this turn lasts as long as a renewal would make it.
 async fn renew_leases(tx: &Tx, writes: &Writes, now_us: i64) -> Attempt<()> {
-    let task = |change: &TaskChange| ((change.run.to_string(), change.number), change.was_epoch);
-    let was_epochs: HashMap<(String, i64), i64> = writes.tasks.iter().map(task).collect();
+    let begun = |change: &TaskChange| {
+        let epochs = change.was_epoch + 1..=change.epoch;
+        ((change.run.to_string(), change.number), epochs)
+    };
+    let begun: HashMap<(String, i64), RangeInclusive<i64>> =
+        writes.tasks.iter().map(begun).collect();
     for (run, number, epoch) in &writes.renewals {
-        let was_epoch = was_epochs.get(&(run.to_string(), *number));
-        if was_epoch.is_none_or(|was_epoch| was_epoch >= epoch) {
+        let epochs = begun.get(&(run.to_string(), *number));
+        if !epochs.is_some_and(|epochs| epochs.contains(epoch)) {
             renew(tx, run, *number, *epoch, now_us + writes.lease_us).await?;
         }
     }
